@@ -1,0 +1,1 @@
+"""Where work runs: Ray sessions, hardware profiles, run storage and leases."""

@@ -1,0 +1,1 @@
+"""What is done to data and models, offline: one package per step."""

@@ -1,0 +1,1 @@
+"""From URLs to stored pages, politely."""

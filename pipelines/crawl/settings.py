@@ -1,0 +1,25 @@
+"""Settings of the crawl: who we say we are, which hosts are allowed, and the limits on every page."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipelines.settings import Settings, execution
+
+
+class CrawlSettings(Settings):
+    """`sources` are names of built-in source files or paths to one's own."""
+
+    sources: list[str] = Field(min_length=1)
+    user_agent: str = "gaokerena"
+    contact: str = ""  # an address or URL of yours; must be set before a crawl that leaves this machine
+    allow_private: list[str] = []  # hosts (name or name:port) on private or loopback addresses that may be fetched
+    resolve: dict[str, str] = execution({})  # name -> address:port, like curl's --connect-to; allows that address
+    max_body_bytes: int = Field(4 << 20, gt=0)  # after decompression
+    max_redirects: int = Field(5, ge=0)
+    max_url_length: int = Field(2048, gt=0)
+    timeout_seconds: float = execution(20.0, gt=0)  # a whole exchange
+    retries: int = execution(3, ge=0)
+    slice_seconds: float = execution(60.0, gt=0)  # at most this long until a slice of a host is sealed
+    workers: int = execution(1, ge=1)
+    chromium: str = execution("")  # path of a browser; empty: the system's, else Playwright's own

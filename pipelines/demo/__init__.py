@@ -1,0 +1,1 @@
+"""The demo web: three small Persian health sites on loopback, the test bed of the crawler and of the whole road."""

@@ -1,0 +1,1 @@
+"""From stored pages to articles and question-answer pairs."""

@@ -1,0 +1,165 @@
+"""The recipe: one validated YAML file that says everything about a run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from cluster.errors import UserError
+from cluster.profiles import PROFILES
+from pipelines.ask.settings import AskSettings
+from pipelines.clean.settings import CleanSettings
+from pipelines.crawl.settings import CrawlSettings
+from pipelines.demo.settings import DemoWebSettings
+from pipelines.evaluate.settings import EvaluateSettings
+from pipelines.extract.settings import ExtractSettings
+from pipelines.report.settings import ReportSettings
+from pipelines.settings import Settings, execution
+from pipelines.tokenization.settings import TokenizeSettings
+from pipelines.train.settings import TrainSettings
+
+BUILT_IN = Path(__file__).parent / "recipes"
+
+
+class ClusterSettings(Settings):
+    """Where a run runs; never what it makes."""
+
+    profile: str = "cpu"
+    address: str | None = None  # of a Ray cluster; None: this machine
+    cpus: int | None = None  # logical processors for Ray on this machine
+
+
+class Recipe(Settings):
+    """Everything about a run. Every default that the paper gives is the default."""
+
+    name: str
+    description: str = execution("")
+    out: str = execution("")  # run storage; `runs/<name>` when nothing else is said
+    seed: int = 2025
+    model: str  # a built-in entry, a folder, a run-storage URL or a hub id
+    cluster: ClusterSettings = execution(ClusterSettings())
+    demo_web: DemoWebSettings | None = execution(None)  # serve the built-in demo web while crawling
+    crawl: CrawlSettings
+    extract: ExtractSettings = ExtractSettings()
+    clean: CleanSettings = CleanSettings()
+    tokenize: TokenizeSettings = TokenizeSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    ask: AskSettings = AskSettings()
+    report: ReportSettings = ReportSettings()
+
+    def storage_url(self) -> str:
+        return self.out or f"runs/{self.name}"
+
+
+def built_in_recipes() -> dict[str, str]:
+    """Name and description of every recipe that ships with the project."""
+    found = {}
+    for path in sorted(BUILT_IN.glob("*.yaml")):
+        found[path.stem] = str(_read_yaml(path).get("description", "")).strip()
+    return found
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe by built-in name or path, with `key=value` overrides. Raises UserError with one line."""
+    path = recipe_path(name)
+    values = _read_yaml(path)
+    _resolve_paths(values, path.parent)
+    for override in overrides:
+        _override(values, override)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"recipe {path}: {_explain(error)}") from error
+    if recipe.cluster.profile not in PROFILES:
+        raise UserError(f"recipe {path}: cluster.profile = {recipe.cluster.profile!r}; allowed: {', '.join(PROFILES)}")
+    return recipe
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe. Raises UserError."""
+    built_in = BUILT_IN / f"{name}.yaml"
+    if built_in.is_file():
+        return built_in
+    path = Path(name)
+    if path.is_file():
+        return path
+    raise UserError(f"no recipe {name!r}: name a YAML file or one of {', '.join(built_in_recipes())}")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"recipe {path} is not readable YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"recipe {path}: expected keys and values, found {type(values).__name__}")
+    return values
+
+
+def _resolve_paths(values: dict[str, Any], base: Path) -> None:
+    """Relative files of a recipe (`./x`, `../x`) lie beside it, wherever the command runs."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            _resolve_paths(value, base)
+        elif isinstance(value, list):
+            values[key] = [_beside(item, base) for item in value]
+        else:
+            values[key] = _beside(value, base)
+
+
+def _beside(value: Any, base: Path) -> Any:
+    if isinstance(value, str) and value.startswith(("./", "../")):
+        return str((base / value).resolve())
+    return value
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override!r}: write it as key=value, for example --set train.max_tokens=20000")
+    *parents, last = key.split(".")
+    node = values
+    for parent in parents:
+        if node.get(parent) is None:
+            node[parent] = {}
+        node = node[parent]
+        if not isinstance(node, dict):
+            raise UserError(f"--set {key}: {parent} is a value, it has no keys below it")
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {key}: {text!r} is not a YAML value: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first mistake in one line: key, value and what is allowed."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        allowed = _keys_at(first["loc"][:-1])
+        close = difflib.get_close_matches(str(first["loc"][-1]), allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        text = f"unknown key {key}; {hint}allowed: {', '.join(allowed)}"
+    elif first["type"] == "missing":
+        text = f"{key} is missing"
+    else:
+        text = f"{key} = {first['input']!r}: {first['msg']}"
+    more = error.error_count() - 1
+    return text + (f" (and {more} more)" if more else "")
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        candidates = [field.annotation, *get_args(field.annotation)]
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
+    return list(model.model_fields)

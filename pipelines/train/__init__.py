@@ -1,0 +1,1 @@
+"""Two stages of LoRA training on Ray Train and DeepSpeed, each merged at its end."""

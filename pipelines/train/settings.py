@@ -1,0 +1,43 @@
+"""Settings of the two training stages; the defaults are the paper's (Table of hyperparameters)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.settings import Settings, execution
+
+
+class LoraSettings(Settings):
+    r: int = Field(8, ge=1)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class StageSettings(Settings):
+    lora: LoraSettings = LoraSettings()
+    weight_decay: float = Field(0.1, ge=0)
+    learning_rate: float = Field(5e-4, gt=0)
+    epochs: float = Field(1, gt=0)
+    effective_batch: int = Field(32, ge=1)  # sequences an optimizer step, over all workers and accumulation
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: float = Field(0.03, ge=0, lt=1)
+    clip: float = Field(0.3, gt=0)
+
+
+def _instruct() -> StageSettings:
+    return StageSettings(lora=LoraSettings(r=2, alpha=2, dropout=0.4), weight_decay=0.5)
+
+
+class TrainSettings(Settings):
+    finetune: StageSettings = StageSettings()
+    instruct: StageSettings = Field(default_factory=_instruct)
+    max_tokens: int | None = Field(None, gt=0)  # caps each stage; the report names it
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"  # of the frozen base weights
+    micro_batch: int | None = execution(None, ge=1)  # sequences a worker takes at once; the profile's by default
+    checkpointing: Literal["none", "full"] = execution("full")
+    checkpoint_steps: int = execution(20, ge=1)  # optimizer steps between checkpoints
+    keep_checkpoints: int = execution(2, ge=1)
+    report_to: list[str] = execution([])
