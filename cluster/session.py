@@ -44,9 +44,12 @@ def connect(address: str | None = None, *, cpus: int | None = None) -> Iterator[
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address:
-        options |= {"address": address, "runtime_env": {"working_dir": str(REPOSITORY), "excludes": list(EXCLUDES)}}
+        options["address"] = address
+        if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:  # a submitted job brought its working directory already
+            options["runtime_env"] = {"working_dir": str(REPOSITORY), "excludes": list(EXCLUDES)}
     else:
         options |= {
+            "address": "local",  # never a cluster that somebody else started on this machine
             "num_cpus": cpus or max(3, os.cpu_count() or 1),  # a data set and its readers need three slots
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,

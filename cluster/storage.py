@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +84,10 @@ class Storage(ABC):
         """Whether a file is there."""
 
     @abstractmethod
+    def size(self, path: str) -> int:
+        """A file's size in bytes. Raises FileNotFoundError."""
+
+    @abstractmethod
     def point(self, path: str, target: str) -> None:
         """Make `path` point to a sibling folder: a symlink locally, a small file in an object store."""
 
@@ -99,7 +103,7 @@ class Storage(ABC):
     def local(self, prefix: str, cache: Path) -> Path:
         """A local folder with the files below `prefix`: the folder itself, or a copy made in `cache`."""
 
-    def upload(self, folder: Path, prefix: str) -> list[str]:
+    def upload(self, folder: Path, prefix: str) -> Sequence[str]:
         """Copy a local folder's files below `prefix`; their paths, sorted."""
         paths = []
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -193,6 +197,9 @@ class LocalStorage(Storage):
 
     def exists(self, path: str) -> bool:
         return self._path(path).is_file()
+
+    def size(self, path: str) -> int:
+        return self._path(path).stat().st_size
 
     def point(self, path: str, target: str) -> None:
         link = self._path(path)
@@ -301,6 +308,11 @@ class ObjectStorage(Storage):
         except FileNotFoundError:
             return False
         return True
+
+    def size(self, path: str) -> int:
+        import obstore
+
+        return int(obstore.head(self._store, path)["size"])
 
     def point(self, path: str, target: str) -> None:
         self.write(path, target.encode())

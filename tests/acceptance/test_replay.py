@@ -1,0 +1,63 @@
+"""The same job on real text: the replay web sites, the published tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.storage import open_storage
+from pipelines import tables
+from pipelines.steps import latest
+from tests.acceptance.test_demo import peak_memory, perplexities
+from tests.e2e.driver import REPOSITORY, Driver
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(7200)]
+RECIPE = REPOSITORY / "tests" / "replay" / "replay.yaml"
+
+
+@pytest.fixture
+def sites(published: Path, tmp_path: Path) -> Iterator[Path]:
+    """The replay web sites on 127.0.1.x:8800; their request log."""
+    script = published.parent / "replay" / "serve_sites.py"
+    if not script.is_file():
+        pytest.skip("needs the replay sites' server beside the published data")
+    log = tmp_path / "requests.jsonl"
+    server = subprocess.Popen([sys.executable, str(script), "--port", "8800", "--log", str(log)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    assert "forum" in server.stdout.readline(), "the sites did not start"
+    yield log
+    server.terminate()
+    server.wait(10)
+
+
+def test_the_replay(sites: Path, published: Path, tmp_path: Path, figures: list[str]) -> None:
+    out, started = tmp_path / "run", time.monotonic()
+    driver = Driver(["run", "--recipe", str(RECIPE), "--out", str(out), "--set", f"evaluate.data={published / 'benchmarks'}"])
+    assert driver.wait(7000) == 0, driver.output
+    figures += [f"{time.monotonic() - started:.0f} s", f"peak {peak_memory(out) / 1e9:.1f} GB"]
+
+    extract = latest(open_storage(out), "extract")
+    assert extract is not None
+    urls = {source: set() for source in ("replay-magazine", "replay-app", "replay-forum")}
+    for table in (tables.ARTICLES, tables.QA):
+        for row in extract.read(table, ["source", "url"]).to_pylist():
+            urls[row["source"]].add(row["url"])
+    figures.append(", ".join(f"{source} {len(found)}" for source, found in urls.items()))
+    assert len(urls["replay-magazine"]) == 1816
+    assert len(urls["replay-app"]) == 240
+    assert len(urls["replay-forum"]) >= 2000
+
+    disallowed = ("/admin", "/search", "/wp-admin", "replytocom=", "/panel", "/private/")
+    requests = [json.loads(line) for line in sites.read_text(encoding="utf-8").splitlines()]
+    assert not [r["path"] for r in requests if any(word in r["path"] for word in disallowed) and "open.html" not in r["path"]]
+    assert max(r["inflight"] for r in requests if r["site"] != "app") == 1
+
+    before, after = (perplexities(out, "mf3qa-dev")[model] for model in ("base", "trained"))
+    figures.append(f"MF3QA dev perplexity {before:.1f} -> {after:.1f}")
+    assert after < before
