@@ -20,12 +20,13 @@ class Profile:
     memory_bytes: int  # of one device; 0: the machine's own
     tflops: float  # peak dense bf16, for MFU; 0: unknown
     engine: str  # of serving and evaluation
+    checkpointing: str = "full"  # activation checkpointing in training; on a CPU it saves memory that is not short
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("cpu", 1, 0, 1, "bfloat16", "sdpa", 1, 2, 0, 0.0, "transformers"),
+        Profile("cpu", 1, 0, 1, "bfloat16", "sdpa", 1, 2, 0, 0.0, "transformers", "none"),
         Profile("a100", 1, 1, 8, "bfloat16", "flash_attention_2", 2, 2, 80 << 30, 312.0, "vllm"),
         Profile("a100x8", 8, 1, 8, "bfloat16", "flash_attention_2", 2, 2, 80 << 30, 312.0, "vllm"),
     )

@@ -43,6 +43,10 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class AlreadySealed(RuntimeError):
+    """Another worker sealed this unit first; what this one did is not needed."""
+
+
 class Shard(BaseModel):
     """One file of one table."""
 
@@ -170,17 +174,26 @@ class ArtifactFolder:
         rows_in: int = 0,
         dropped: Mapping[str, int] | None = None,
         facts: Mapping[str, float] | None = None,
+        attempt: str = "",
     ) -> UnitRecord:
-        """Write a unit's shards, then its record. Raises StorageFull."""
+        """Write a unit's shards, then its record. Raises StorageFull.
+
+        `attempt`: where several workers may try the same unit at once (a host whose owner was thought dead), the name of
+        this try; the first record stands and a later one raises AlreadySealed.
+        """
         shards = []
         for table, rows in tables.items():
             if rows.num_rows:
                 rows = rows.select(table.schema.names).cast(table.schema)
-                path = f"{table.name}/{unit}.{table.format}"
+                path = f"{table.name}/{unit}{'.' if attempt else ''}{attempt}.{table.format}"
                 self.folder.write(path, _shard_bytes(table, rows))
                 shards.append(Shard(table=table.name, path=path, rows=rows.num_rows, digest=table.digest(rows).hex()))
         record = UnitRecord(unit=unit, rows_in=rows_in, dropped=dict(dropped or {}), facts=dict(facts or {}), shards=shards)
-        self.folder.write(f"{UNITS}/{unit}.json", record.model_dump_json().encode())
+        encoded = record.model_dump_json().encode()
+        if not attempt:
+            self.folder.write(f"{UNITS}/{unit}.json", encoded)
+        elif not self.folder.create(f"{UNITS}/{unit}.json", encoded):
+            raise AlreadySealed(f"{unit} was sealed by another worker")
         return record
 
     def sealed(self) -> dict[str, UnitRecord]:
@@ -255,7 +268,8 @@ class ArtifactFolder:
         )
 
     def _file_digests(self, prefixes: tuple[str, ...]) -> dict[str, str]:
-        paths = [path for prefix in prefixes for path in self.folder.list(prefix)]
+        """Of the files that a prefix names, and of those in the folders that it names."""
+        paths = [path for path in self.folder.list() if path in prefixes or path.startswith(tuple(f"{name}/" for name in prefixes))]
         return {path: self._file_digest(path) for path in paths}
 
     def _file_digest(self, path: str) -> str:

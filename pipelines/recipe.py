@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from cluster.errors import UserError
-from cluster.profiles import PROFILES
+from cluster.profiles import PROFILES, Profile
 from pipelines.ask.settings import AskSettings
 from pipelines.clean.settings import CleanSettings
 from pipelines.crawl.settings import CrawlSettings
@@ -32,6 +33,21 @@ class ClusterSettings(Settings):
     profile: str = "cpu"
     address: str | None = None  # of a Ray cluster; None: this machine
     cpus: int | None = None  # logical processors for Ray on this machine
+    workers: int | None = Field(None, ge=1)  # training workers; as many as the profile says by default
+
+    def hardware(self) -> Profile:
+        """The profile, with what the recipe says otherwise."""
+        profile = PROFILES[self.profile]
+        return replace(profile, train_workers=self.workers) if self.workers else profile
+
+
+class ExpectedSettings(Settings):
+    """What is known beforehand of the data, for `--dry-run` on a recipe that has not crawled yet."""
+
+    corpus_words: int = 0
+    qa_words: int = 0
+    tokens_per_word: float = 1.5  # Gemma's tokenizer takes 1.5 to 1.6 on Persian; assumed for others
+    mfu: float = 0.35  # share of the device's peak that training reaches; assumed
 
 
 class Recipe(Settings):
@@ -42,6 +58,7 @@ class Recipe(Settings):
     out: str = execution("")  # run storage; `runs/<name>` when nothing else is said
     seed: int = 2025
     model: str  # a built-in entry, a folder, a run-storage URL or a hub id
+    expected: ExpectedSettings = execution(ExpectedSettings())
     cluster: ClusterSettings = execution(ClusterSettings())
     demo_web: DemoWebSettings | None = execution(None)  # serve the built-in demo web while crawling
     crawl: CrawlSettings
@@ -75,7 +92,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"recipe {path}: {_explain(error)}") from error
+        raise UserError(f"recipe {path}: {explain(error, Recipe)}") from error
     if recipe.cluster.profile not in PROFILES:
         raise UserError(f"recipe {path}: cluster.profile = {recipe.cluster.profile!r}; allowed: {', '.join(PROFILES)}")
     return recipe
@@ -137,12 +154,12 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {key}: {text!r} is not a YAML value: {error}") from error
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first mistake in one line: key, value and what is allowed."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        allowed = _keys_at(first["loc"][:-1])
+        allowed = _keys_at(model, first["loc"][:-1])
         close = difflib.get_close_matches(str(first["loc"][-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         text = f"unknown key {key}; {hint}allowed: {', '.join(allowed)}"
@@ -154,8 +171,7 @@ def _explain(error: ValidationError) -> str:
     return text + (f" (and {more} more)" if more else "")
 
 
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Recipe
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         field = model.model_fields.get(str(part))
         if field is None:

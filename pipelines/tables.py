@@ -94,6 +94,8 @@ PAGES = Table(
         depth=pa.int32(),
         found_on=_S,
         rendered=pa.bool_(),  # by a browser
+        canonical=_S,  # what the page says its own address is, where that is on the same site
+        noindex=pa.bool_(),  # robots meta or X-Robots-Tag
         etag=_S,
         last_modified=_S,
         fetched_at=_S,  # ISO 8601, UTC
@@ -102,6 +104,12 @@ PAGES = Table(
     restricted=True,
 )
 FAILURES = Table("failures", _schema(url=_S, source=_S, reason=_S, detail=_S), volatile=frozenset({"detail"}), restricted=True)
+# What a host's owner knows, as a journal: the frontier is rebuilt from it. Working data, swept away at the end.
+FRONTIER = Table(
+    "frontier",
+    _schema(url=_S, source=_S, kind=_S, depth=pa.int32(), found_on=_S, state=_S, attempts=pa.int32(), retry_at=pa.float64()),
+    restricted=True,
+)
 
 # extract ----------------------------------------------------------------------------------------
 ARTICLES = Table("articles", _schema(url=_S, source=_S, title=_S, text=_S, published=_S), restricted=True)

@@ -37,7 +37,7 @@ class TrainSettings(Settings):
     max_tokens: int | None = Field(None, gt=0)  # caps each stage; the report names it
     dtype: Literal["bfloat16", "float32"] = "bfloat16"  # of the frozen base weights
     micro_batch: int | None = execution(None, ge=1)  # sequences a worker takes at once; the profile's by default
-    checkpointing: Literal["none", "full"] = execution("full")
+    checkpointing: Literal["none", "full"] | None = execution(None)  # of activations; the profile's by default
     checkpoint_steps: int = execution(20, ge=1)  # optimizer steps between checkpoints
     keep_checkpoints: int = execution(2, ge=1)
     report_to: list[str] = execution([])

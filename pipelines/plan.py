@@ -1,0 +1,119 @@
+"""What a run would do, before it does anything: steps, inputs, hardware, tokens, memory and hours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Group
+from rich.table import Table
+
+from cluster.profiles import Profile
+from cluster.storage import Storage
+from pipelines import tables
+from pipelines.crawl.source import load_sources
+from pipelines.recipe import Recipe
+from pipelines.steps import graph, latest
+from pipelines.train.estimate import Cost, Shape, stage_cost
+from pipelines.train.settings import StageSettings
+from serving.engines.entries import entries
+
+
+def plan(recipe: Recipe, root: Storage) -> Group:
+    """The plan as something that a console prints. Raises UserError for a source that is not there."""
+    profile = recipe.cluster.hardware()
+    return Group(*_head(recipe, root, profile), _steps(root), *_training(recipe, root, profile))
+
+
+def _head(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
+    device = f"{profile.gpus_per_worker} GPU" if profile.gpus_per_worker else "CPU"
+    yield f"recipe    {recipe.name}: {recipe.description}"
+    yield f"storage   {root.url}"
+    yield f"model     {recipe.model}"
+    yield (
+        f"hardware  {profile.name}: {profile.train_workers} worker(s) with {device}, {recipe.train.dtype}, "
+        f"attention {profile.attention}, DeepSpeed ZeRO {profile.zero_stage}, served by {profile.engine}"
+    )
+    sources = load_sources(recipe.crawl.sources)
+    yield f"sources   {len(sources)}: {', '.join(source.name for source in sources)}"
+    yield f"tests     {', '.join(recipe.evaluate.tasks)}"
+
+
+def _steps(root: Storage) -> Table:
+    table = Table("step", "reads", "what it does", "finished before", box=None)
+    for step in graph():
+        artifact = latest(root, step.name)
+        rows = f"{artifact.manifest.rows_out:,} rows" if artifact else "no"
+        table.add_row(step.name, ", ".join(step.needs) or "the web", step.help, rows)
+    return table
+
+
+def _training(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
+    shape = model_shape(recipe.model)
+    if shape is None:
+        yield f"training  the shape of {recipe.model} is not known here, so no estimate of memory and time"
+        return
+    for name, stage, (tokens, origin) in (
+        ("finetune", recipe.train.finetune, _corpus_tokens(recipe, root)),
+        ("instruct", recipe.train.instruct, _qa_tokens(recipe, root)),
+    ):
+        if recipe.train.max_tokens and tokens > recipe.train.max_tokens:
+            tokens, origin = recipe.train.max_tokens, f"capped by train.max_tokens; {origin}"
+        if not tokens:
+            yield f"{name:<9} tokens are not known before the crawl; give expected.corpus_words and expected.qa_words"
+            continue
+        yield f"{name:<9} {_stage_line(recipe, profile, shape, stage, tokens)}"
+        yield f"          {origin}"
+
+
+def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSettings, tokens: int) -> str:
+    cost = stage_cost(
+        shape,
+        stage,
+        tokens=tokens,
+        context=recipe.tokenize.context,
+        micro_batch=recipe.train.micro_batch or profile.micro_batch,
+        dtype=recipe.train.dtype,
+        checkpointing=recipe.train.checkpointing or profile.checkpointing,
+    )
+    adapter = shape.adapter_parameters(stage.lora)
+    return (
+        f"{cost.tokens:,} tokens, {cost.sequences:,} sequences of {recipe.tokenize.context}, {cost.optimizer_steps:,} optimizer steps of "
+        f"{stage.effective_batch}; {shape.parameters / 1e9:.2f} B parameters, {adapter / 1e6:.2f} M trained; "
+        f"at least {cost.memory_bytes / 2**30:.1f} GiB on a device{_hours(cost, recipe, profile)}"
+    )
+
+
+def _hours(cost: Cost, recipe: Recipe, profile: Profile) -> str:
+    if not profile.tflops:
+        return ""
+    peak = profile.tflops * profile.train_workers
+    return f"; {cost.hours(peak, recipe.expected.mfu):.1f} h at an assumed {recipe.expected.mfu:.0%} of {peak:.0f} TFLOP/s (4N a token)"
+
+
+def _corpus_tokens(recipe: Recipe, root: Storage) -> tuple[int, str]:
+    if artifact := latest(root, "tokenize"):
+        return int(artifact.manifest.facts.get("corpus_tokens", 0)), f"counted in {artifact.folder.url}"
+    expected = recipe.expected
+    tokens = int(expected.corpus_words * recipe.tokenize.corpus_fraction * expected.tokens_per_word)
+    return tokens, (
+        f"estimated: {expected.corpus_words:,} words x {recipe.tokenize.corpus_fraction:.0%} of the corpus x {expected.tokens_per_word} tokens a word (assumed)"
+    )
+
+
+def _qa_tokens(recipe: Recipe, root: Storage) -> tuple[int, str]:
+    if artifact := latest(root, "tokenize"):
+        return int(artifact.manifest.facts.get("qa_tokens", 0)), f"counted in {artifact.folder.url}, {artifact.rows(tables.QA_TRAIN):,} pairs"
+    expected = recipe.expected
+    tokens = int(expected.qa_words * expected.tokens_per_word)
+    return tokens, f"estimated: {expected.qa_words:,} words x {expected.tokens_per_word} tokens a word (assumed)"
+
+
+def model_shape(model: str) -> Shape | None:
+    """The shape of a named model or of a local folder; None when nothing is known without a download."""
+    entry = entries().get(model)
+    if entry and entry.config:
+        return Shape.of_config(entry.config)
+    config = Path(model) / "config.json"
+    return Shape.of_config(json.loads(config.read_text(encoding="utf-8"))) if config.is_file() else None

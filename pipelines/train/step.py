@@ -1,0 +1,99 @@
+"""The two steps of training: fine-tune the base model on the corpus, then instruction-tune what that leaves."""
+
+from __future__ import annotations
+
+from cluster.errors import UserError
+from cluster.profiles import Profile
+from pipelines.artifact import Input
+from pipelines.progress import Progress
+from pipelines.recipe import Recipe
+from pipelines.steps import Outcome, StepRun
+from pipelines.train import checkpoints
+from pipelines.train.job import LOG_UNIT, STAGE_TABLES, Job, micro_batch
+from serving.engines.models import check_model, model_digest, weight_bytes
+
+WORK_BYTES = 2  # memory of training on a CPU as a multiple of the weights in float32: weights, activations, merge
+
+
+def base_model(recipe: Recipe) -> dict[str, Input]:
+    """The model that the recipe starts from, by content."""
+    return {"model": Input(digest=model_digest(recipe.model), path=recipe.model)}
+
+
+def check(recipe: Recipe) -> None:
+    """Raises UserError, before any work starts, for what is known to fail."""
+    profile = recipe.cluster.hardware()
+    for stage in STAGE_TABLES:
+        micro_batch(recipe.train, getattr(recipe.train, stage), profile)
+    if not recipe.cluster.address:
+        _check_gpus(profile)
+        needed = None if profile.memory_bytes else WORK_BYTES * weight_bytes(recipe.model, "float32")
+        check_model(recipe.model, dtype=recipe.train.dtype, needed_bytes=needed, available_bytes=profile.memory_bytes or None)
+
+
+def _check_gpus(profile: Profile) -> None:
+    wanted = profile.train_workers * profile.gpus_per_worker
+    if not wanted:
+        return
+    import torch
+
+    if torch.cuda.device_count() < wanted:
+        raise UserError(
+            f"profile {profile.name} wants {wanted} GPU(s) and this machine has {torch.cuda.device_count()}; "
+            "use --set cluster.profile=cpu, or name a Ray cluster with --set cluster.address=..."
+        )
+
+
+def finetune(run: StepRun) -> Outcome:
+    """LoRA on the base model with the corpus' sequences."""
+    return _train(run, "finetune")
+
+
+def instruct(run: StepRun) -> Outcome:
+    """LoRA on the fine-tuned, merged model with the question-answer sequences, loss on the answers."""
+    return _train(run, "instruct")
+
+
+def _train(run: StepRun, stage: str) -> Outcome:
+    recipe = run.recipe
+    job = Job(
+        stage=stage,
+        settings=recipe.train,
+        seed=recipe.seed,
+        profile=recipe.cluster.hardware(),
+        model=recipe.model,
+        previous=run.inputs.get("finetune"),
+        tokens=run.inputs["tokenize"],
+        out=run.out,
+    )
+    if LOG_UNIT not in run.out.sealed():
+        from pipelines.train.launch import launch
+
+        _say_where_it_goes_on(job, run.progress)
+        launch(job, run.progress)
+    return Outcome(files=("model", "adapter"), notes=_notes(job))
+
+
+def _say_where_it_goes_on(job: Job, progress: Progress) -> None:
+    """Raises UserError when the newest checkpoint was made by another number of workers."""
+    newest, profile = checkpoints.newest(job.out.folder), job.profile
+    if newest is None:
+        return
+    if newest.workers != profile.train_workers:
+        raise UserError(
+            f"{job.stage} stopped at step {newest.step} with {newest.workers} worker(s), and profile {profile.name} has "
+            f"{profile.train_workers}; go on with the profile it began with, or start it again with --from {job.stage}"
+        )
+    progress.say(f"  {job.stage} goes on from step {newest.step}, its newest checkpoint")
+
+
+def _notes(job: Job) -> list[str]:
+    facts = job.out.sealed()[LOG_UNIT].facts
+    used = f"{facts['sequences']:,.0f} sequences ({facts['tokens']:,.0f} tokens, {facts['epochs']:.2f} epochs)"
+    notes = [
+        f"{job.stage}: trained on {used} of {facts['available']:,.0f} in {facts['steps']:,.0f} optimizer steps",
+        f"merged in float32 (logits differ by {facts['merge_difference']:.1g} of their size), cast to {job.settings.dtype}",
+    ]
+    if facts["epochs"] < job.hyper.epochs * 0.999 and job.settings.max_tokens is not None:
+        notes.insert(0, f"train.max_tokens = {job.settings.max_tokens:,} caps {job.stage}")
+    return notes

@@ -1,0 +1,165 @@
+"""What every training worker does: load, adapt, train, and on rank 0 merge and upload. Runs inside Ray Train."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cluster.cache import cache_folder
+from cluster.errors import UserError
+from cluster.session import prepare_environment
+from cluster.storage import Storage
+from pipelines.tables import TRAIN_LOG
+from pipelines.train import checkpoints
+from pipelines.train.job import LOG_UNIT, Job
+from pipelines.train.sequences import Plan, Sequences, collate, load_sequences, make_plan, sequence_lengths
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import Trainer
+
+    from pipelines.train.trainer import Report
+
+PROBE_TOKENS = 64  # of a training sequence, for the checks of loss and merge
+
+
+def train_stage(config: dict[str, Any]) -> None:
+    """The function that Ray Train runs on every worker; `config`: the job, and where the steps' figures go."""
+    job, report = config["job"], config["report"]
+    _prepare_process(job)
+    with tempfile.TemporaryDirectory(prefix="gaokerena-train-") as name:
+        folder = Path(name)
+        sequences = _sequences(job)
+        trainer = _trainer(job, sequences, folder, report)
+        trainer.train(resume_from_checkpoint=_resume(job, folder))
+        log, first = trainer.state.log_history, trainer.is_world_process_zero()
+        if first:
+            _save_adapter(job, trainer.model, folder)
+        del trainer
+        gc.collect()
+        if first:
+            _leave(job, sequences, log, folder)
+
+
+def _prepare_process(job: Job) -> None:
+    prepare_environment()
+    os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(cache_folder("torch_extensions")))
+    import ray.train
+    import torch
+    from deepspeed.ops import __compatible_ops__
+    from transformers import set_seed
+
+    # Shared-memory collectives serve inference only; compiling them takes half a minute.
+    __compatible_ops__["deepspeed_shm_comm"] = False
+    if not job.profile.gpus_per_worker:  # Ray gives a worker one thread a logical CPU that it asked for
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // ray.train.get_context().get_local_world_size()))
+    set_seed(job.seed)
+
+
+def _sequences(job: Job) -> Sequences:
+    table = load_sequences(job.tokens, job.table, cache_folder("runs"))
+    plan = make_plan(
+        sequence_lengths(table),
+        seed=job.seed,
+        epochs=job.hyper.epochs,
+        effective_batch=job.hyper.effective_batch,
+        max_tokens=job.settings.max_tokens,
+    )
+    return Sequences(table, plan)
+
+
+def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report) -> Trainer:
+    from pipelines.train.lora import add_adapter, checkpoint_adapter_only
+    from pipelines.train.loss import check_against_model, train_on_labels_only
+    from pipelines.train.trainer import StageTrainer, UploadCheckpoints, training_arguments
+    from serving.engines.models import load_model
+
+    arguments = training_arguments(job, folder)  # first: DeepSpeed's ZeRO 3 shards a model while it loads
+    model = load_model(job.base_folder(), job.settings.dtype, job.attention)
+    model.config.use_cache = False
+    _check_vocabulary(job, sequences, model.config.vocab_size)
+    adapted = add_adapter(model, job.hyper.lora)
+    checkpoint_adapter_only(adapted)
+    check_against_model(model, _probe(sequences))
+    train_on_labels_only(model)
+    return StageTrainer(
+        job=job,
+        sequences=sequences,
+        report=report,
+        model=adapted,
+        args=arguments,
+        data_collator=partial(collate, flat=job.attention.startswith("flash")),
+        callbacks=[UploadCheckpoints(job)],
+    )
+
+
+def _check_vocabulary(job: Job, sequences: Sequences, size: int) -> None:
+    highest = max(int(sequences.sequence(int(row))["input_ids"].max()) for row in sequences.plan.of_step(0))
+    if highest >= size:
+        raise UserError(
+            f"train: token {highest} is beyond the vocabulary of {size} of {job.base_name}; tokenize with its own tokenizer"
+        )
+
+
+def _probe(sequences: Sequences) -> torch.Tensor:
+    import torch
+
+    first = sequences.sequence(int(sequences.plan.of_step(0)[0]))
+    return torch.from_numpy(first["input_ids"][:PROBE_TOKENS])[None]
+
+
+def _resume(job: Job, folder: Path) -> str | None:
+    """A copy of the newest complete checkpoint, on this node's disk."""
+    newest = checkpoints.newest(job.out.folder)
+    return str(checkpoints.download(job.out.folder, newest, folder / f"checkpoint-{newest.step}")) if newest else None
+
+
+def _save_adapter(job: Job, model: PeftModel, folder: Path) -> None:
+    from pipelines.train.lora import save_adapter
+
+    save_adapter(model, folder / "adapter", job.base_name)
+
+
+def _leave(job: Job, sequences: Sequences, log: list[dict[str, float]], folder: Path) -> None:
+    """Merge, upload adapter and model, and seal the log last: with it the stage is done."""
+    from pipelines.train.lora import merge
+
+    difference = merge(job.base_folder(), folder / "adapter", folder / "model", job.settings.dtype, _probe(sequences))
+    for name in ("adapter", "model"):
+        _replace(job.out.folder, folder / name, name)
+    rows = [_log_row(entry, sequences.plan) for entry in log if "loss" in entry]
+    plan = sequences.plan
+    job.out.seal(
+        LOG_UNIT,
+        {TRAIN_LOG: TRAIN_LOG.table(rows)},
+        rows_in=plan.available,
+        dropped={"beyond train.max_tokens": plan.unused} if plan.unused else {},
+        facts={
+            "sequences": plan.sequences,
+            "available": plan.available,
+            "tokens": plan.tokens,
+            "label_tokens": sum(row["label_tokens"] for row in rows),
+            "epochs": plan.epochs,
+            "steps": plan.steps,
+            "merge_difference": difference,
+        },
+    )
+
+
+def _replace(storage: Storage, folder: Path, prefix: str) -> None:
+    """Upload a folder; what an earlier, killed attempt left there goes."""
+    for old in set(storage.list(prefix)) - set(storage.upload(folder, prefix)):
+        storage.delete(old)
+
+
+def _log_row(entry: dict[str, float], plan: Plan) -> dict[str, Any]:
+    row = {name: entry.get(name) for name in TRAIN_LOG.schema.names}
+    row["epoch"] = entry["step"] / plan.steps * plan.epochs
+    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()}

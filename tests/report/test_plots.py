@@ -1,0 +1,40 @@
+"""Pictures: real SVG with the same bytes for the same numbers, Persian joined and in its order."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+
+from pipelines.report import plots
+
+
+def width(text: str) -> float:
+    """Of a text drawn with the report's font, in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    font_manager.fontManager.addfont(plots.FONT)
+    figure = Figure()
+    canvas = FigureCanvasAgg(figure)
+    return figure.text(0, 0, text, family="Vazirmatn", size=40).get_window_extent(canvas.get_renderer()).width
+
+
+def test_persian_letters_are_joined_without_our_help() -> None:
+    """matplotlib shapes text since 3.11; a letter alone is wider than the same letter within a word."""
+    assert width("سسسسسسسسسسسسسسسس") < 0.8 * sum(width("س") for _ in range(16))
+
+
+def test_every_picture_is_svg_and_stable() -> None:
+    score = {"value": 0.4, "low": 0.3, "high": 0.5}
+    log = [{"tokens": n * 100, "loss": 3 - n / 10, "valid_loss": None} for n in range(1, 5)]
+    pictures = {
+        "funnel": lambda: plots.funnel({"pairs": {"kept": 10, "short": 3}, "articles": {"kept": 0}}),
+        "training": lambda: plots.training_curves({"fine-tuning": log, "instruction tuning": []}),
+        "answers": lambda: plots.before_and_after([("برای سردرد چه کنم؟", 40.0, 20.0), ("تب کودک", 9.0, 11.0)]),
+        "accuracies": lambda: plots.accuracies([("demo-mcq", score, score)], 0.25),
+    }
+    for name, draw in pictures.items():
+        first = draw()
+        assert ElementTree.fromstring(first).tag.endswith("svg"), name
+        assert first == draw(), name

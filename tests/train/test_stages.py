@@ -1,0 +1,119 @@
+"""Both stages on Ray Train and DeepSpeed, unbroken and killed; about a minute each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from cluster.storage import Storage, open_storage
+from pipelines.artifact import Artifact
+from pipelines.steps import latest
+from pipelines.tables import TRAIN_LOG
+from pipelines.train import checkpoints
+from tests.tiny_models import tiny_cohere
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+REPOSITORY = Path(__file__).resolve().parents[2]
+SEQUENCES, EPOCHS, EFFECTIVE_BATCH = 24, 2.5, 4  # of the fine-tuning in stages.py
+
+
+def start(out: Path, model: Path, *settings: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.train.stages", str(out), str(model), *settings]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(out: Path, model: Path, *settings: str) -> str:
+    process = start(out, model, *settings)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    return output
+
+
+def left(out: Path, stage: str) -> Artifact:
+    artifact = latest(open_storage(out), stage)
+    assert artifact is not None
+    return artifact
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_cohere(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    out = tmp_path_factory.mktemp("unbroken")
+    run(out, model)
+    return out
+
+
+def test_every_optimizer_step_has_a_row(unbroken: Path) -> None:
+    artifact = left(unbroken, "finetune")
+    rows = artifact.read(TRAIN_LOG).to_pylist()
+    steps = round(EPOCHS * SEQUENCES) // EFFECTIVE_BATCH
+    assert [row["step"] for row in rows] == list(range(1, steps + 1))
+    assert rows[-1]["epoch"] == pytest.approx(EPOCHS)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert sum(row["tokens"] for row in rows) == artifact.manifest.facts["tokens"]
+    assert all(row["tokens_per_second"] > 0 and row["memory_bytes"] > 0 for row in rows)
+
+
+def test_the_merged_model_loads_in_plain_transformers(unbroken: Path, model: Path) -> None:
+    folder = unbroken / "instruct" / "latest" / "model"
+    merged = AutoModelForCausalLM.from_pretrained(folder)
+    assert merged.dtype == torch.float32
+    assert AutoTokenizer.from_pretrained(folder).chat_template
+    base = AutoModelForCausalLM.from_pretrained(model)
+    changed = [not torch.equal(a, b) for a, b in zip(merged.parameters(), base.parameters(), strict=True)]
+    assert sum(changed) == 2 * 7  # two layers with seven linear layers each
+
+
+def test_nothing_but_the_declared_files_is_left(unbroken: Path) -> None:
+    for stage in ("finetune", "instruct"):
+        files = left(unbroken, stage).folder.list()
+        assert {path.split("/")[0] for path in files} == {".units", "adapter", "artifact.json", "log", "model"}
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(unbroken: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    for stage in ("finetune", "instruct"):
+        process = start(out, model)
+        assert happens(lambda stage=stage: bool(checkpointed(out, stage)), process), process.communicate()[0]
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert Artifact.load(stage_folder(out, stage)) is None, "it was over before the kill: nothing was tested"
+    output = run(out, model)
+    assert "goes on from step" in output
+    for stage in ("finetune", "instruct"):
+        assert left(out, stage).digest == left(unbroken, stage).digest
+
+
+def stage_folder(out: Path, stage: str) -> Storage:
+    storage = open_storage(out)
+    name = storage.pointed(f"{stage}/latest")
+    return storage.sub(stage, name or "none yet")
+
+
+def checkpointed(out: Path, stage: str) -> list[checkpoints.Checkpoint]:
+    return checkpoints.complete(stage_folder(out, stage))
+
+
+def happens(condition: Callable[[], bool], process: subprocess.Popen[str], timeout: float = 300) -> bool:
+    """Whether a condition outside the process came true while it ran."""
+    ended = threading.Event()
+    threading.Thread(target=lambda: (process.wait(), ended.set()), daemon=True).start()
+    for _ in range(int(timeout / 0.02)):
+        if condition():
+            return True
+        if ended.wait(0.02):
+            return False
+    return False

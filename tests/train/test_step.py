@@ -1,0 +1,71 @@
+"""Mistakes in a training's settings are one clear line before any work starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from cluster.errors import UserError
+from cluster.profiles import PROFILES
+from pipelines.recipe import ClusterSettings
+from pipelines.train.job import micro_batch
+from pipelines.train.settings import StageSettings, TrainSettings
+from pipelines.train.step import base_model, check
+from tests.tiny_models import tiny_cohere
+from tests.train.stages import recipe_for
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_cohere(tmp_path_factory.mktemp("model"))
+
+
+def test_a_sound_recipe_passes(model: Path) -> None:
+    check(recipe_for(str(model)))
+
+
+def test_the_base_model_is_known_by_content(model: Path, tmp_path: Path) -> None:
+    same, other = base_model(recipe_for(str(model))), base_model(recipe_for(str(tiny_cohere(tmp_path, seed=1))))
+    assert same["model"].digest == base_model(recipe_for(str(model)))["model"].digest != other["model"].digest
+
+
+def test_a_missing_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist|no config.json|cannot be reached"):
+        check(recipe_for(str(tmp_path / "nowhere")))
+
+
+def test_an_effective_batch_that_does_not_divide(model: Path) -> None:
+    with pytest.raises(UserError, match=r"effective_batch = 4 .* use --set train\.micro_batch=2"):
+        check(recipe_for(str(model), micro_batch=3))
+
+
+def test_a_gpu_profile_on_a_machine_without_one(model: Path) -> None:
+    if torch.cuda.device_count():
+        pytest.skip("this machine has a GPU")
+    recipe = recipe_for(str(model)).model_copy(update={"cluster": ClusterSettings(profile="a100")})
+    with pytest.raises(UserError, match=r"wants 1 GPU.*--set cluster\.profile=cpu"):
+        check(recipe)
+
+
+def test_a_model_that_does_not_fit(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = psutil.virtual_memory()._replace(available=100_000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    with pytest.raises(UserError, match=r"needs .* GB"):
+        check(recipe_for(str(model)))
+
+
+@pytest.mark.parametrize(
+    ("profile", "effective", "expected"), [("a100", 32, 2), ("a100x8", 32, 2), ("a100x8", 8, 1), ("a100", 3, 1)]
+)
+def test_the_profiles_micro_batch_is_lowered_until_the_effective_batch_divides(
+    profile: str, effective: int, expected: int
+) -> None:
+    assert micro_batch(TrainSettings(), StageSettings(effective_batch=effective), PROFILES[profile]) == expected
+
+
+def test_workers_that_can_not_share_the_batch() -> None:
+    with pytest.raises(UserError, match="use a multiple of 8"):
+        micro_batch(TrainSettings(), StageSettings(effective_batch=12), PROFILES["a100x8"])
