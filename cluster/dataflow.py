@@ -6,6 +6,7 @@ crosses Ray's object store and a retried item is harmless. Starting costs a few 
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -73,6 +74,7 @@ def _run(work: Any, items: Sequence[Any], **options: Any) -> Iterator[Any]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    logging.getLogger("ray.data._internal").setLevel(logging.WARNING)
     rows = [{"item": cloudpickle.dumps(item)} for item in items]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work, **options)
     for row in dataset.iter_rows():

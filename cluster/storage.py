@@ -39,6 +39,17 @@ def open_storage(url: str | Path) -> Storage:
     return LocalStorage(str(Path(text).expanduser().absolute()))
 
 
+def follow(url: str) -> str:
+    """A run-storage URL with `latest` in it replaced by the folder that it points to now. Raises UserError."""
+    head, found, tail = url.rstrip("/").partition("/latest")
+    if not found or (tail and not tail.startswith("/")):
+        return url
+    target = open_storage(head).pointed("latest")
+    if target is None:
+        raise UserError(f"{head}/latest points to nothing yet: that step is not finished")
+    return f"{head}/{target}{tail}"
+
+
 class Storage(ABC):
     """A folder of files, local or in an object store."""
 

@@ -269,7 +269,9 @@ class ArtifactFolder:
 
     def _file_digests(self, prefixes: tuple[str, ...]) -> dict[str, str]:
         """Of the files that a prefix names, and of those in the folders that it names."""
-        paths = [path for path in self.folder.list() if path in prefixes or path.startswith(tuple(f"{name}/" for name in prefixes))]
+        paths = [
+            path for path in self.folder.list() if path in prefixes or path.startswith(tuple(f"{name}/" for name in prefixes))
+        ]
         return {path: self._file_digest(path) for path in paths}
 
     def _file_digest(self, path: str) -> str:

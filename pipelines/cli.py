@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.errors import UserError
+from cluster.session import prepare_environment
 from cluster.storage import LocalStorage, Storage, open_storage
 from pipelines.progress import Progress
 from pipelines.recipe import Recipe, built_in_recipes, load_recipe
@@ -219,6 +220,7 @@ def report_page(root: Storage) -> str:
 
 def main() -> None:
     """Run the command; a user's mistake is one line and exit code 2."""
+    prepare_environment()
     try:
         app(standalone_mode=True)
     except UserError as error:

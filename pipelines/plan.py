@@ -104,7 +104,9 @@ def _corpus_tokens(recipe: Recipe, root: Storage) -> tuple[int, str]:
 
 def _qa_tokens(recipe: Recipe, root: Storage) -> tuple[int, str]:
     if artifact := latest(root, "tokenize"):
-        return int(artifact.manifest.facts.get("qa_tokens", 0)), f"counted in {artifact.folder.url}, {artifact.rows(tables.QA_TRAIN):,} pairs"
+        return int(
+            artifact.manifest.facts.get("qa_tokens", 0)
+        ), f"counted in {artifact.folder.url}, {artifact.rows(tables.QA_TRAIN):,} pairs"
     expected = recipe.expected
     tokens = int(expected.qa_words * expected.tokens_per_word)
     return tokens, f"estimated: {expected.qa_words:,} words x {expected.tokens_per_word} tokens a word (assumed)"

@@ -149,7 +149,7 @@ class HostOwner:
 
     async def _fill(self, deadline: float) -> None:
         """Fetch until the segment is full, the time is over or nothing can be tried now."""
-        ahead = TABS if self.plan.needs_browser else max(s.concurrency for s in self.plan.sources) + 1
+        ahead = TABS + 2 if self.plan.needs_browser else max(s.concurrency for s in self.plan.sources) + 1
         under_way: deque[tuple[Entry, Task]] = deque()
         try:
             while True:

@@ -12,7 +12,9 @@ from w3lib.url import canonicalize_url
 TRACKERS = re.compile(r"(?i)^(utm_\w+|fbclid|gclid|dclid|yclid|msclkid|twclid|igshid|mc_[ce]id|_ga|_gl|_openstat|ref_src)$")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # An address that is canonical as it stands, which most are: it needs no parsing (1 µs).
-PLAIN = re.compile(r"https?://[a-z][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)*(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
+PLAIN = re.compile(
+    r"https?://[a-z0-9][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)*(?::[1-9][0-9]{3,4})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"
+)
 
 
 @lru_cache(maxsize=1 << 16)

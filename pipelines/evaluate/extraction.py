@@ -97,6 +97,13 @@ def _opening(answer: str) -> str | None:
     return next(iter(_labels(_OPENING, answer)), None)
 
 
+def _listing(answer: str) -> str | None:
+    """Two lines at the beginning that open with different labels: the options again, as base models write them."""
+    lines = [line.strip() for line in answer.split("\n") if line.strip()][:2]
+    opened = [label for line in lines for label in _labels(_OPENING, line)[:1]]
+    return INVALID if len(set(opened)) == 2 else None
+
+
 def _called_right(answer: str) -> str | None:
     return _only(_labels(_CALLED_RIGHT, answer))
 
@@ -127,4 +134,4 @@ def _option_text(answer: str, options: Sequence[str]) -> str | None:
     return LETTERS[longest[0]] if len(longest) == 1 else None
 
 
-RULES = (_whole, _left_open, _stated_right, _stated, _opening, _first_sentence, _called_right, _only_label)
+RULES = (_whole, _left_open, _stated_right, _stated, _listing, _opening, _first_sentence, _called_right, _only_label)

@@ -10,13 +10,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from cluster.dataflow import map_actors
 from cluster.errors import UserError
 from pipelines.artifact import ArtifactFolder, Input
 from pipelines.evaluate.judging import is_trustworthy
 from pipelines.evaluate.scores import Resampling, score_table
-from pipelines.evaluate.tasks import Task, load_task, task_file, task_inputs, task_names
+from pipelines.evaluate.tasks import Task, load_task, short_name, task_file, task_inputs, task_names
 from pipelines.evaluate.units import Share, held_out, shares
 from pipelines.evaluate.work import Limits, Worker
 from pipelines.recipe import Recipe
@@ -41,7 +42,10 @@ def external(recipe: Recipe) -> dict[str, Input]:
 def check(recipe: Recipe) -> None:
     """Raise UserError, before any work starts, for test data that cannot be read or models that do not fit in memory."""
     settings = recipe.evaluate
-    for name in task_names(settings.tasks):
+    names = task_names(settings.tasks)
+    if len({short_name(name) for name in names}) < len(names):
+        raise UserError(f"evaluate.tasks: two of {', '.join(names)} have the same file name; rename one")
+    for name in names:
         if load_task(name, settings.data).kind == "judge-check":
             raise UserError(f"evaluate.tasks: {name} tests the judge; name it in evaluate.judge.pairs")
     check_model(recipe.model, dtype=recipe.train.dtype)
@@ -94,30 +98,32 @@ def _worker(share: Share, out: ArtifactFolder, limits: Limits, dtype: str) -> Wo
     return Worker(share.name, Model(lambda: TransformersEngine(share.spec, dtype=dtype, threads=threads)), out, limits)
 
 
-def _seal_scores(run: StepRun, units: Sequence[str]) -> list[dict[str, object]]:
+def _seal_scores(run: StepRun, units: Sequence[str]) -> list[dict[str, Any]]:
     settings = run.recipe.evaluate
-    groups = {name: task_names([name]) for name in settings.tasks if task_file(name)[1].tasks}
+    groups = {
+        short_name(name): [short_name(task) for task in task_names([name])] for name in settings.tasks if task_file(name)[1].tasks
+    }
     rows = score_table(
         _read(run.out, ANSWERS, units),
         _read(run.out, JUDGEMENTS, units),
         groups=groups,
-        check=settings.judge.pairs if settings.judge else "",
+        check=short_name(settings.judge.pairs) if settings.judge else "",
         resampling=Resampling(settings.bootstrap, run.recipe.seed),
     )
     run.out.seal(SCORES_UNIT, {SCORES: SCORES.table(rows)})
     return rows
 
 
-def _read(out: ArtifactFolder, table: Table, units: Sequence[str]) -> list[dict[str, object]]:
+def _read(out: ArtifactFolder, table: Table, units: Sequence[str]) -> list[dict[str, Any]]:
     sealed = out.sealed()
     shards = [shard for name in units for shard in sealed[name].shards if shard.table == table.name]
     return [row for shard in shards for row in out.read_shard(shard.path).to_pylist()]
 
 
-def _notes(recipe: Recipe, tasks: Sequence[Task], rows: Sequence[dict[str, object]]) -> list[str]:
+def _notes(recipe: Recipe, tasks: Sequence[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
     """Caps, fallbacks and what the judge is worth."""
     settings = recipe.evaluate
-    caps = {
+    caps: dict[str, list[tuple[str, int | None]]] = {
         "multiple-choice": [("likelihood", settings.likelihood_items), ("generation", settings.generate_items)],
         "held-out": [("perplexity", settings.perplexity_items)],
         "free-form": [("free-form answers", settings.free_form_items)],

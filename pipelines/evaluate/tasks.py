@@ -94,6 +94,11 @@ def task_names(names: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def short_name(name: str) -> str:
+    """What a task that is named by name or path is called in results."""
+    return Path(name).stem
+
+
 def task_file(name: str) -> tuple[Path, TaskFile]:
     """A task file by name or path. Raises UserError."""
     path = FOLDER / f"{name}.yaml"
@@ -138,7 +143,7 @@ def load_task(name: str, data: Path | None = None) -> Task:
         raise UserError(f"task {name}: {file} has {len(items)} items, expected {task.items}")
     if len({item.id for item in items}) != len(items):
         raise UserError(f"task {name}: {file} has items with the same id")
-    return Task(Path(name).stem, task.kind, task.description, items)
+    return Task(short_name(name), task.kind, task.description, items)
 
 
 def task_inputs(names: Sequence[str], data: Path | None) -> dict[str, Input]:

@@ -69,7 +69,7 @@ def _article(tree: LexborHTMLParser, source: Source, marked: Marked, title: str,
     text = _ruled_text(tree, source)
     if not text:
         drop(tree, source.extract.drop)
-        text = cut(main_text(tree), source.extract.cut_at)
+        text = cut(_without_title(main_text(tree), title), source.extract.cut_at)
     if not text:
         return NotUsed("no-text", "article")
     if len(text.split()) < min_words:
@@ -84,3 +84,9 @@ def _ruled_text(tree: LexborHTMLParser, source: Source) -> str:
         return ""
     drop(tree, rules.drop)
     return cut("\n".join(text_of(node) for node in tree.css(rules.text)), rules.cut_at)
+
+
+def _without_title(text: str, title: str) -> str:
+    """The main text often begins with the page's heading, which has a column of its own."""
+    first, _, rest = text.partition("\n")
+    return rest if first == title else text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,12 +16,18 @@ from pipelines.artifact import Artifact
 from pipelines.evaluate.judging import is_trustworthy
 from pipelines.evaluate.scores import BASE, COMPARED, TRAINED
 from pipelines.evaluate.settings import EvaluateSettings
-from pipelines.tables import ANSWERS, CORPUS, DROPPED, FAILURES, JUDGEMENTS, PAGES, PAIRS, QA_TRAIN, SCORES, TRAIN_LOG
+from pipelines.tables import ANSWERS, CORPUS, DROPPED, FAILURES, JUDGEMENTS, LINEAGE, PAGES, PAIRS, QA_TRAIN, SCORES, TRAIN_LOG
 
 Row = dict[str, Any]
 Inputs = Mapping[str, Artifact]
 STAGES = {"finetune": "fine-tuning (corpus)", "instruct": "instruction tuning (questions and answers)"}
-KINDS = {"article": "articles", "pair": "question-answer pairs"}
+KINDS = {"article": "articles", "qa": "question-answer pairs"}
+ASIDE = frozenset(table.name for table in (DROPPED, FAILURES, LINEAGE))  # kept for the record, not what a step is for
+
+
+def rows_kept(artifact: Artifact) -> int:
+    """Rows that a step leaves for the next one."""
+    return sum(table.rows for name, table in artifact.manifest.tables.items() if name not in ASIDE)
 
 
 def steps(inputs: Inputs) -> list[Row]:
@@ -28,7 +35,7 @@ def steps(inputs: Inputs) -> list[Row]:
     found = []
     for name, artifact in inputs.items():
         manifest = artifact.manifest
-        numbers = {"rows_in": manifest.rows_in, "rows_out": manifest.rows_out, "dropped": sum(manifest.dropped.values())}
+        numbers = {"rows_in": manifest.rows_in, "rows_out": rows_kept(artifact), "dropped": sum(manifest.dropped.values())}
         found.append(
             {
                 "step": name,
@@ -62,7 +69,7 @@ def funnel(inputs: Inputs) -> dict[str, dict[str, int]]:
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     for row in _rows(artifact, DROPPED, ["kind", "reason"]):
         reasons[row["kind"]][row["reason"]] += 1
-    for kind, table in (("article", CORPUS), ("pair", PAIRS)):
+    for kind, table in (("article", CORPUS), ("qa", PAIRS)):
         dropped = dict(reasons.get(kind, Counter()).most_common())
         found[KINDS[kind]] = {"kept": artifact.rows(table), **dropped}
     return found
@@ -187,7 +194,7 @@ def lineage(inputs: Inputs) -> Row | None:
     place = {name: number for number, row in enumerate(learned, 1) for name in row["ids"]}
     for row in pairs:
         if row["id"] in place:
-            return {**row, "question": _beginning(row["question"], 12), "sequence": place[row["id"]], "sequences": len(learned)}
+            return {**row, "question": _beginning(row["question"], 90), "sequence": place[row["id"]], "sequences": len(learned)}
     return None
 
 
@@ -230,6 +237,6 @@ def _rows(artifact: Artifact, table: Any, columns: list[str] | None = None) -> l
     return rows
 
 
-def _beginning(text: str, words: int = 7) -> str:
-    found = text.split()
-    return " ".join(found[:words]) + (" …" if len(found) > words else "")
+def _beginning(text: str, characters: int = 45) -> str:
+    """So much of a text, cut between words where it has words."""
+    return textwrap.shorten(text, characters, placeholder=" …") if " " in text[:characters] else text[:characters]

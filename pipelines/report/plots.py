@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 FONT = Path(__file__).parent / "fonts" / "Vazirmatn-Regular.ttf"
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BASE_COLOUR, TRAINED_COLOUR, KEPT_COLOUR, DROPPED_COLOUR = "#9aa5b1", "#0b7285", "#2b8a3e", "#e8590c"
-STYLE = {
+STYLE: Any = {  # matplotlib types its keys as literals
     "font.family": "Vazirmatn",
     "font.size": 9,
     "text.color": INK,
@@ -41,13 +41,13 @@ def funnel(counts: Mapping[str, Mapping[str, int]]) -> bytes:
     height = sum(len(reasons) for reasons in counts.values()) * 0.24 + len(counts) * 0.55
     with _figure(7.2, max(1.2, height), rows=len(counts), ratios=[max(1, len(r)) for r in counts.values()]) as (figure, axes):
         for axis, (kind, reasons) in zip(axes, counts.items(), strict=True):
-            names = list(reversed(reasons))
+            names = list(reasons)[::-1]
             values = [reasons[name] for name in names]
             colours = [KEPT_COLOUR if name == "kept" else DROPPED_COLOUR for name in names]
             axis.barh(names, values, color=colours, height=0.7)
             for place, value in enumerate(values):
                 axis.annotate(f"{value:,}", (value, place), (3, 0), textcoords="offset points", va="center", color=MUTED)
-            axis.set_title(f"{kind}: {sum(values):,}")
+            axis.set_title(f"{kind}: {sum(values):,} extracted, {reasons['kept']:,} kept")
             axis.margins(x=0.12)
             _bare(axis)
         return _svg(figure)
@@ -80,7 +80,6 @@ def before_and_after(rows: Sequence[tuple[str, float, float]]) -> bytes:
             axis.scatter([before], [place], color=BASE_COLOUR, s=28, zorder=2, label="base" if place == 0 else None)
             axis.scatter([after], [place], color=TRAINED_COLOUR, s=28, zorder=3, label="trained" if place == 0 else None)
         axis.set_yticks(range(len(rows)), [name for name, _, _ in reversed(rows)])
-        axis.yaxis.tick_right()  # where a right-to-left reader looks for the beginning of a line
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axis.xaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}" if str(value)[:1] in "125" else "")

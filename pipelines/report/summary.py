@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 
 from pipelines.artifact import Artifact
+from pipelines.report.content import comparisons, rows_kept, scores
 
 
 def summary(artifacts: Mapping[str, Artifact]) -> Group:
@@ -25,7 +26,7 @@ def _steps(artifacts: Mapping[str, Artifact]) -> Table:
         table.add_column(title, justify="right")
     for name, artifact in artifacts.items():
         done = artifact.manifest
-        numbers = (done.rows_in, done.rows_out, sum(done.dropped.values()))
+        numbers = (done.rows_in, rows_kept(artifact), sum(done.dropped.values()))
         table.add_row(
             name, *(f"{number:,}" for number in numbers), f"{done.seconds:,.0f}", f"{done.peak_memory_bytes / 1e9:.1f} GB"
         )
@@ -36,8 +37,6 @@ def _steps(artifacts: Mapping[str, Artifact]) -> Table:
 
 
 def _scores(evaluation: Artifact) -> Table:
-    from pipelines.report.content import comparisons, scores
-
     rows = scores({"evaluate": evaluation})
     table = Table("test", "measure", box=None, header_style="bold", pad_edge=False)
     for title in ("items", "base", "trained"):

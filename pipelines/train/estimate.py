@@ -83,7 +83,9 @@ class Cost:
         return self.flops / (tflops * 1e12 * mfu) / 3600
 
 
-def stage_cost(shape: Shape, stage: StageSettings, *, tokens: int, context: int, micro_batch: int, dtype: str, checkpointing: str) -> Cost:
+def stage_cost(
+    shape: Shape, stage: StageSettings, *, tokens: int, context: int, micro_batch: int, dtype: str, checkpointing: str
+) -> Cost:
     """The cost of `tokens` tokens, in sequences of `context`, through one stage."""
     tokens = math.ceil(tokens * stage.epochs)
     sequences = math.ceil(tokens / context)

@@ -69,6 +69,8 @@ def _train(run: StepRun, stage: str) -> Outcome:
     if LOG_UNIT not in run.out.sealed():
         from pipelines.train.launch import launch
 
+        if not job.tokens.rows(job.table):
+            raise UserError(f"{stage}: there is no sequence to train on; look at what clean and tokenize left and dropped")
         _say_where_it_goes_on(job, run.progress)
         launch(job, run.progress)
     return Outcome(files=("model", "adapter"), notes=_notes(job))

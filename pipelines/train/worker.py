@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ from cluster.cache import cache_folder
 from cluster.errors import UserError
 from cluster.session import prepare_environment
 from cluster.storage import Storage
+from pipelines.artifact import fingerprint
 from pipelines.tables import TRAIN_LOG
 from pipelines.train import checkpoints
 from pipelines.train.job import LOG_UNIT, Job
@@ -34,8 +38,7 @@ def train_stage(config: dict[str, Any]) -> None:
     """The function that Ray Train runs on every worker; `config`: the job, and where the steps' figures go."""
     job, report = config["job"], config["report"]
     _prepare_process(job)
-    with tempfile.TemporaryDirectory(prefix="gaokerena-train-") as name:
-        folder = Path(name)
+    with _scratch(job) as folder:
         sequences = _sequences(job)
         trainer = _trainer(job, sequences, folder, report)
         trainer.train(resume_from_checkpoint=_resume(job, folder))
@@ -46,6 +49,19 @@ def train_stage(config: dict[str, Any]) -> None:
         gc.collect()
         if first:
             _leave(job, sequences, log, folder)
+
+
+@contextmanager
+def _scratch(job: Job) -> Iterator[Path]:
+    """A folder of this worker; what a killed attempt at the same work left on the node goes first."""
+    import ray.train
+
+    rank = ray.train.get_context().get_world_rank()
+    work = cache_folder("training", fingerprint([job.out.folder.url, rank]))
+    for left in work.iterdir():
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        yield Path(name)
 
 
 def _prepare_process(job: Job) -> None:

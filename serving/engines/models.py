@@ -16,7 +16,7 @@ import psutil
 
 from cluster.cache import cache_folder
 from cluster.errors import UserError
-from cluster.storage import OBJECT_SCHEMES, open_storage
+from cluster.storage import OBJECT_SCHEMES, follow, open_storage
 from serving.engines import hub
 from serving.engines.convert import check_packages, converted
 from serving.engines.entries import Entry, entries
@@ -38,7 +38,7 @@ def local_model(spec: str) -> Path:
     if entry and entry.gguf:
         return converted(entry, cache_folder("models") / f"{entry.name}-{model_digest(spec)[:12]}")
     if _is_url(spec):
-        return _checked_folder(spec, open_storage(spec).local("", cache_folder("models")))
+        return _checked_folder(spec, open_storage(follow(spec)).local("", cache_folder("models")))
     if Path(spec).expanduser().is_dir():
         return _checked_folder(spec, Path(spec).expanduser().absolute())
     return _checked_folder(spec, hub.download(_hub_id(spec, entry)))
@@ -170,7 +170,7 @@ def _checked_folder(spec: str, folder: Path) -> Path:
 
 def _stored_bytes(url: str, dtype: str) -> int:
     """Size in `dtype` of the weights in a folder or an object store."""
-    storage = open_storage(url)
+    storage = open_storage(follow(url))
     try:
         config = json.loads(storage.read("config.json"))
     except FileNotFoundError:

@@ -100,14 +100,13 @@ class TransformersEngine(Engine):
         self._scoring: deque[_ScoreJob] = deque()
         self._thread: threading.Thread | None = None
         self._loaded: PreTrainedModel | None = None
+        self._capabilities: Capabilities | None = None
         self._end_ids: frozenset[int] = frozenset()
 
     @property
     def capabilities(self) -> Capabilities:
-        assert self._loaded is not None, "start() comes first"
-        config = self._loaded.config
-        limit = min(self.max_context, config.max_position_embeddings)
-        return Capabilities(max_context=limit, vocabulary=config.vocab_size, max_logprobs=MAX_LOGPROBS)
+        assert self._capabilities is not None, "start() comes first"
+        return self._capabilities
 
     async def start(self) -> None:
         ready: Future[None] = Future()
@@ -216,6 +215,9 @@ class TransformersEngine(Engine):
         folder = local_model(self.model)
         self.tokenizer = load_tokenizer(folder)
         self._loaded = load_model(folder, self.dtype, self.attention)
+        config = self._loaded.config
+        limit = min(self.max_context, config.max_position_embeddings)
+        self._capabilities = Capabilities(max_context=limit, vocabulary=config.vocab_size, max_logprobs=MAX_LOGPROBS)
         declared = self._loaded.generation_config.eos_token_id
         ends = [*(declared if isinstance(declared, list) else [declared]), self.tokenizer.eos_token_id]
         self._end_ids = frozenset(token for token in ends if token is not None)

@@ -25,7 +25,9 @@ def figures(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call" and item.get_closest_marker("acceptance"):
         _append(item.name, report.outcome, report.duration, item.stash.get(FIGURES, []))

@@ -28,7 +28,9 @@ def sites(published: Path, tmp_path: Path) -> Iterator[Path]:
     if not script.is_file():
         pytest.skip("needs the replay sites' server beside the published data")
     log = tmp_path / "requests.jsonl"
-    server = subprocess.Popen([sys.executable, str(script), "--port", "8800", "--log", str(log)], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, str(script), "--port", "8800", "--log", str(log)], stdout=subprocess.PIPE, text=True
+    )
     assert server.stdout is not None
     assert "forum" in server.stdout.readline(), "the sites did not start"
     yield log

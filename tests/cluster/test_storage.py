@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import StorageFull, UserError
-from cluster.storage import LocalStorage, ObjectStorage, Storage, open_storage
+from cluster.storage import LocalStorage, ObjectStorage, Storage, follow, open_storage
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -54,6 +54,16 @@ def test_a_pointer_moves(storage: Storage) -> None:
         storage.write(f"crawl/{name}/artifact.json", name.encode())
         storage.point("crawl/latest", name)
     assert storage.pointed("crawl/latest") == "bbbb"
+
+
+def test_a_url_with_latest_in_it_is_followed(s3_url: str) -> None:
+    storage = open_storage(s3_url)
+    with pytest.raises(UserError, match="points to nothing yet"):
+        follow(f"{s3_url}/instruct/latest/model")
+    storage.point("instruct/latest", "aaaa")
+    assert follow(f"{s3_url}/instruct/latest/model") == f"{s3_url}/instruct/aaaa/model"
+    assert follow(f"{s3_url}/instruct/latest/") == f"{s3_url}/instruct/aaaa"
+    assert follow("s3://b/latests/model") == "s3://b/latests/model"
 
 
 def test_a_folder_is_copied_there_and_back(storage: Storage, tmp_path: Path) -> None:

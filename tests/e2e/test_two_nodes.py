@@ -40,7 +40,7 @@ def nodes(tmp_path: Path, s3_endpoint: str) -> Iterator[str]:
             address = line.split("--address=")[1].strip().strip("'\"")
             break
     assert address, "the head did not start"
-    hidden = f"mount -t tmpfs none {tmp_path} && exec \"$@\""
+    hidden = f'mount -t tmpfs none {tmp_path} && exec "$@"'
     second = subprocess.Popen(
         ["unshare", "--mount", "sh", "-c", hidden, "sh", ray, "start", f"--address={address}", "--num-cpus=3", *common],
         stdout=subprocess.DEVNULL, env=os.environ | {"GAOKERENA_CACHE": str(tmp_path / "cache-2")},
@@ -62,5 +62,7 @@ def test_the_road_on_two_nodes_without_a_common_folder(nodes: str, s3_url: str, 
     assert driver.wait(800) == 0, driver.output
     found = digests(f"{s3_url}/run")
     assert list(found)[-1] == "report"
-    manifest = json.loads(open_storage(f"{s3_url}/run").read(f"evaluate/{open_storage(f'{s3_url}/run').pointed('evaluate/latest')}/artifact.json"))
+    manifest = json.loads(
+        open_storage(f"{s3_url}/run").read(f"evaluate/{open_storage(f'{s3_url}/run').pointed('evaluate/latest')}/artifact.json")
+    )
     assert manifest["rows_out"] > 0

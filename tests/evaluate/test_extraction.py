@@ -28,7 +28,21 @@ def test_these_answers_say_b(text: str) -> None:
     assert extract_answer(text, OPTIONS) == "B"
 
 
-@pytest.mark.parametrize("text", ["", "   ", "نمی‌دانم", "A و B", "الف یا ب", "الفبا", "هیچ‌کدام", "پاسخ صحیح را انتخاب کنید.", "2.5 میلی‌گرم"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "   ",
+        "نمی‌دانم",
+        "A و B",
+        "الف یا ب",
+        "الفبا",
+        "هیچ‌کدام",
+        "[A] کبد\n[B] قلب\n[C]",
+        "پاسخ صحیح را انتخاب کنید.",
+        "2.5 میلی‌گرم",
+    ],
+)
 def test_these_answers_choose_nothing(text: str) -> None:
     assert extract_answer(text, OPTIONS) == INVALID
 

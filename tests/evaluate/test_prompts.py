@@ -11,7 +11,13 @@ from pipelines.evaluate.tasks import Item
 from serving.engines.models import load_tokenizer
 
 ITEM = Item(
-    "1", "کدام عضو انسولین می‌سازد؟", ("کبد", "لوزالمعده", "کلیه", "طحال"), "B", "نوشیدن آب کافی به سلامت قلب کمک می‌کند.", "خوب", "بد"
+    "1",
+    "کدام عضو انسولین می‌سازد؟",
+    ("کبد", "لوزالمعده", "کلیه", "طحال"),
+    "B",
+    "نوشیدن آب کافی به سلامت قلب کمک می‌کند.",
+    "خوب",
+    "بد",
 )
 
 
@@ -34,7 +40,11 @@ def test_only_the_words_of_the_answer_are_scored(tokenizer) -> None:
 
 def test_every_prompt_has_bos_once(tokenizer) -> None:
     bos = tokenizer.bos_token_id
-    contexts = [letter_prompt(tokenizer, ITEM), answer_text(tokenizer, ITEM, 500).context, *[p.context for p in option_texts(tokenizer, ITEM)]]
+    contexts = [
+        letter_prompt(tokenizer, ITEM),
+        answer_text(tokenizer, ITEM, 500).context,
+        *[p.context for p in option_texts(tokenizer, ITEM)],
+    ]
     contexts += [part.context for part in verdicts(tokenizer, ITEM.question, ITEM.better, ITEM.worse)]
     for context in contexts:
         assert context[0] == bos

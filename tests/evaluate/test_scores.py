@@ -21,7 +21,9 @@ def answers(model: str, letters: str, *, task: str = "t", method: str = "generat
     ]  # fmt: skip
 
 
-def table(rows: list[dict[str, Any]], judgements: list[dict[str, Any]] | None = None, **options: Any) -> dict[tuple[str, ...], dict[str, Any]]:
+def table(
+    rows: list[dict[str, Any]], judgements: list[dict[str, Any]] | None = None, **options: Any
+) -> dict[tuple[str, ...], dict[str, Any]]:
     options = {"groups": {}, "check": "check", **options}
     found = score_table(rows, judgements or [], resampling=RESAMPLING, **options)
     return {(row["task"], row["model"], row["metric"]): row for row in found}
@@ -60,7 +62,12 @@ def test_a_judge_that_always_names_the_first_is_inconsistent() -> None:
 
 
 def test_only_a_win_in_both_orders_counts() -> None:
-    rows = [judgement("x", "ab", 2.0, "t"), judgement("x", "ba", -1.0, "t"), judgement("y", "ab", 2.0, "t"), judgement("y", "ba", 1.0, "t")]
+    rows = [
+        judgement("x", "ab", 2.0, "t"),
+        judgement("x", "ba", -1.0, "t"),
+        judgement("y", "ab", 2.0, "t"),
+        judgement("y", "ba", 1.0, "t"),
+    ]
     scores = table([], rows)
     assert scores["t", "trained-base", "win_rate"]["value"] == 0.5
     assert scores["t", "trained-base", "tie_rate"]["value"] == 0.5

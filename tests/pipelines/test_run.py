@@ -146,7 +146,9 @@ def test_the_command_answers_a_mistake_with_one_line_and_code_2(tmp_path: Path) 
         (["path", "crwl"], "unknown step 'crwl'; steps are crawl, extract"),
         (["clean", "--out", str(tmp_path / "empty")], "clean needs what extract leaves: run `gaokerena extract` first"),
     ):
-        answer = subprocess.run([sys.executable, "-m", "pipelines.cli", *arguments], capture_output=True, text=True, timeout=60, check=False)
+        answer = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
         assert answer.returncode == 2, textwrap.indent(answer.stderr, arguments[0])
         assert answer.stderr.startswith("gaokerena: ")
         assert answer.stderr.count("\n") == 1

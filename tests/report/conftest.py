@@ -40,7 +40,9 @@ def artifact(folder: Path, rows: Rows, files: dict[str, str] | None = None, **ma
 
 
 def log(losses: list[float]) -> list[dict[str, Any]]:
-    return [{"step": n, "loss": loss, "tokens": 4000 * n, "valid_loss": loss if n == 2 else None} for n, loss in enumerate(losses, 1)]
+    return [
+        {"step": n, "loss": loss, "tokens": 4000 * n, "valid_loss": loss if n == 2 else None} for n, loss in enumerate(losses, 1)
+    ]
 
 
 def answers() -> list[dict[str, Any]]:
@@ -50,8 +52,19 @@ def answers() -> list[dict[str, Any]]:
             common = {"model": model, "item": f"i{n}", "prompt": QUESTION, "seconds": 0.1}
             prediction = "invalid" if letter == "-" else letter
             for method in ("likelihood", "generate"):
-                rows.append({**common, "task": "demo-mcq", "method": method, "gold": "A", "prediction": prediction, "correct": letter == "A"})
-            rows.append({**common, "task": "held-out-answers", "method": "perplexity", "logprob": -loss * (40 + n), "tokens": 40 + n})
+                rows.append(
+                    {
+                        **common,
+                        "task": "demo-mcq",
+                        "method": method,
+                        "gold": "A",
+                        "prediction": prediction,
+                        "correct": letter == "A",
+                    }
+                )
+            rows.append(
+                {**common, "task": "held-out-answers", "method": "perplexity", "logprob": -loss * (40 + n), "tokens": 40 + n}
+            )
         rows.append(
             {"task": "demo-free-form", "model": model, "method": "free-form", "item": "f1", "prompt": QUESTION, "gold": "ref",
              "text": f"پاسخ {model} <script>", "tokens": 9}
@@ -64,7 +77,17 @@ def judgements(consistent: bool) -> list[dict[str, Any]]:
     for n in range(10):
         for order in ("ab", "ba"):
             winner = "better" if consistent or order == "ab" else "worse"
-            rows.append({"task": "judge-check", "item": f"j{n}", "order": order, "winner": winner, "verdict": "1", "judge": "tiny", "margin": 1.0})
+            rows.append(
+                {
+                    "task": "judge-check",
+                    "item": f"j{n}",
+                    "order": order,
+                    "winner": winner,
+                    "verdict": "1",
+                    "judge": "tiny",
+                    "margin": 1.0,
+                }
+            )
     return rows
 
 
@@ -74,7 +97,10 @@ def make_run(tmp_path: Path) -> Callable[..., StepRun]:
 
     def make(consistent: bool = False, name: str = "run") -> StepRun:
         base = tmp_path / name
-        pairs = [{"id": f"p{n}", "source": "forum", "question": QUESTION, "answer": "آب بنوشید.", "words": 2, "split": "train"} for n in range(3)]
+        pairs = [
+            {"id": f"p{n}", "source": "forum", "question": QUESTION, "answer": "آب بنوشید.", "words": 2, "split": "train"}
+            for n in range(3)
+        ]
         judged = judgements(consistent)
         scores = score_table(answers(), judged, groups={}, check="judge-check", resampling=Resampling(200, 0))
         sequence = {"input_ids": [1, 2], "labels": [1, 2], "document_lengths": [2], "ids": ["p1"]}
@@ -90,7 +116,7 @@ def make_run(tmp_path: Path) -> Callable[..., StepRun]:
                     t.CORPUS: [{"id": "a1", "source": "magazine", "title": "خواب", "text": "خواب خوب.", "words": 2, "split": "train"}],
                     t.PAIRS: pairs,
                     t.LINEAGE: [{"id": "p1", "kind": "pair", "source": "forum", "url": SECRET_URL}],
-                    t.DROPPED: [{"kind": "pair", "source": "forum", "url": SECRET_URL, "reason": "short-answer", "text": SECRET_TEXT}] * 2,
+                    t.DROPPED: [{"kind": "qa", "source": "forum", "url": SECRET_URL, "reason": "short-answer", "text": SECRET_TEXT}] * 2,
                 },
                 rows_in=6, dropped={"short-answer": 2},
             ),

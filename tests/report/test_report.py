@@ -40,7 +40,9 @@ class Links(HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.loaded += [value or "" for name, value in attributes if name == "src" or (name == "href" and not (value or "").startswith("#"))]
+        self.loaded += [
+            value or "" for name, value in attributes if name == "src" or (name == "href" and not (value or "").startswith("#"))
+        ]
         if tag not in ("meta", "img", "br"):
             self.open.append(tag)
 
@@ -92,7 +94,9 @@ def test_caps_and_notes_are_named(make_run: MakeRun) -> None:
     assert "capped at 16,000 tokens" in page
 
 
-def test_the_same_work_has_the_same_content_digest_whenever_it_was_reported(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_work_has_the_same_content_digest_whenever_it_was_reported(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = finished(make_run(name="first"))
     monkeypatch.setattr("pipelines.report.page.time.strftime", lambda *_: "another day")
     second = finished(make_run(name="second"))

@@ -20,11 +20,19 @@ from tests.train.sequences_of import tokens_artifact
 EXACT = {"dropout": 0.0}
 
 
-def recipe_for(model: str, **settings: object) -> Recipe:
+def recipe_for(model: str, *, workers: int = 1, **settings: object) -> Recipe:
     """Training in exact arithmetic, with a checkpoint every second step."""
     stage = {"effective_batch": 4, "lora": EXACT}
     values = {"dtype": "float32", "checkpoint_steps": 2, "finetune": {**stage, "epochs": 2.5}, "instruct": stage, **settings}
-    return Recipe.model_validate({"name": "test", "model": model, "crawl": {"sources": ["demo-magazine"]}, "train": values})
+    return Recipe.model_validate(
+        {
+            "name": "test",
+            "model": model,
+            "crawl": {"sources": ["demo-magazine"]},
+            "cluster": {"workers": workers},
+            "train": values,
+        }
+    )
 
 
 def main(out: str, model: str, *settings: str) -> None:

@@ -150,7 +150,7 @@ def test_a_head_that_does_something_unknown_is_refused(folder: Path) -> None:
     check_against_model(model, ids)
     whole = model.forward
     model.forward = lambda **inputs: _scaled(whole(**inputs))
-    with pytest.raises(UserError, match="head is not known"):
+    with pytest.raises(UserError, match="by what is known of its head"):
         check_against_model(model, ids)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -85,16 +86,28 @@ def test_nothing_but_the_declared_files_is_left(unbroken: Path) -> None:
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(unbroken: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
-    for stage in ("finetune", "instruct"):
-        process = start(out, model)
+    first_step = {}
+    # in the middle of the first stage, and after the last step of the second
+    for stage, interval in (("finetune", 2), ("instruct", 1000)):
+        process = start(out, model, f"checkpoint_steps={interval}")
         assert happens(lambda stage=stage: bool(checkpointed(out, stage)), process), process.communicate()[0]
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         assert Artifact.load(stage_folder(out, stage)) is None, "it was over before the kill: nothing was tested"
+        first_step[stage] = seconds_of_first_step(out, stage)
     output = run(out, model)
     assert "goes on from step" in output
     for stage in ("finetune", "instruct"):
         assert left(out, stage).digest == left(unbroken, stage).digest
+        # a time is never the same twice: this row was not made again
+        assert left(out, stage).read(TRAIN_LOG)["seconds"][0].as_py() == first_step[stage]
+
+
+def seconds_of_first_step(out: Path, stage: str) -> float:
+    folder = stage_folder(out, stage)
+    state = json.loads(folder.read(f"{checkpointed(out, stage)[-1].prefix}/trainer_state.json"))
+    seconds: float = state["log_history"][0]["seconds"]
+    return seconds
 
 
 def stage_folder(out: Path, stage: str) -> Storage:
@@ -117,3 +130,12 @@ def happens(condition: Callable[[], bool], process: subprocess.Popen[str], timeo
         if ended.wait(0.02):
             return False
     return False
+
+
+def test_two_workers_end_where_one_does(unbroken: Path, model: Path, tmp_path: Path) -> None:
+    run(tmp_path, model, "workers=2")
+    for stage in ("finetune", "instruct"):
+        one, two = (left(out, stage).read(TRAIN_LOG).to_pydict() for out in (unbroken, tmp_path))
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
+        assert (two["tokens"], two["label_tokens"]) == (one["tokens"], one["label_tokens"])
