@@ -149,8 +149,12 @@ def test_a_killed_crawl_goes_on_and_ends_the_same(demo: DemoWeb, crawl_here: Cra
     )  # what one unsealed segment of 20 pages held, and the next on its way
 
 
-def test_a_late_seal_of_an_owner_that_was_replaced_is_refused(demo: DemoWeb, tmp_path: Path) -> None:
-    """The first owner is paused with unsealed pages; another takes the host over; then the first goes on."""
+@pytest.mark.parametrize("has_just_renewed", [False, True])
+def test_a_late_seal_of_an_owner_that_was_replaced_is_refused(demo: DemoWeb, tmp_path: Path, has_just_renewed: bool) -> None:
+    """The first owner is paused with unsealed pages; another takes the host over; then the first goes on.
+
+    `has_just_renewed`: it was paused between its last look at the lease and the seal.
+    """
     out = ArtifactFolder(LocalStorage(str(tmp_path)))
     plan = plan_hosts([load_source("demo-forum").model_copy(update={"max_pages": 5})])[0]
 
@@ -168,6 +172,8 @@ def test_a_late_seal_of_an_owner_that_was_replaced_is_refused(demo: DemoWeb, tmp
             paused._seal = seal_late  # type: ignore[method-assign]
             late = asyncio.create_task(paused.run(60))
             await reached.wait()
+            if has_just_renewed:
+                paused.lease.renew = lambda: None  # type: ignore[method-assign]
             paused.lease.release()  # as if it had not renewed for long
             second = await HostOwner(out, plan, fetcher, browser).run(60)
             requests = len(demo.log)

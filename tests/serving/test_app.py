@@ -24,9 +24,9 @@ QUESTION = [{"role": "user", "content": SENTENCES[10]}]
 
 
 @pytest.fixture(scope="module")
-def url(cohere: Path) -> Iterator[str]:
+def url(gemma: Path) -> Iterator[str]:
     with connect():
-        yield app.start(str(cohere), port=0, dtype="float32", name=NAME, max_batch=2, max_tokens=1000, max_context=1024)
+        yield app.start(str(gemma), port=0, dtype="float32", name=NAME, max_batch=2, max_tokens=1000, max_context=1024)
         app.stop()
 
 
@@ -37,9 +37,9 @@ def client(url: str) -> Iterator[openai.OpenAI]:
 
 
 @pytest.fixture(scope="module")
-def expected(cohere: Path) -> str:
+def expected(gemma: Path) -> str:
     """What the model writes greedily by itself, in 20 tokens."""
-    tokenizer, model = load_tokenizer(cohere), load_model(cohere, "float32")
+    tokenizer, model = load_tokenizer(gemma), load_model(gemma, "float32")
     prompt = torch.tensor([encode_chat(tokenizer, QUESTION)])
     output = model.generate(prompt, max_new_tokens=20, do_sample=False)
     return str(tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True))
@@ -61,11 +61,11 @@ def test_a_streamed_answer_is_the_same_in_pieces(url: str, expected: str) -> Non
     assert transcript.answer == expected.strip()
     assert transcript.tokens == 20
     assert 0 < transcript.ttft_seconds <= transcript.seconds
-    assert transcript.chunks >= 1
+    assert transcript.chunks > 5
 
 
-def test_a_completion_echoes_its_prompt_with_logprobs(client: openai.OpenAI, cohere: Path) -> None:
-    tokenizer, model = load_tokenizer(cohere), load_model(cohere, "float32")
+def test_a_completion_echoes_its_prompt_with_logprobs(client: openai.OpenAI, gemma: Path) -> None:
+    tokenizer, model = load_tokenizer(gemma), load_model(gemma, "float32")
     answer = client.completions.create(model=NAME, prompt=SENTENCES[0], max_tokens=0, echo=True, logprobs=2)
     choice = answer.choices[0]
     ids = encode_prompt(tokenizer, SENTENCES[0])
@@ -78,8 +78,8 @@ def test_a_completion_echoes_its_prompt_with_logprobs(client: openai.OpenAI, coh
     assert choice.logprobs.token_logprobs[1:] == pytest.approx(values, abs=1e-4)
 
 
-def test_a_prompt_of_tokens_is_taken_as_it_is(client: openai.OpenAI, cohere: Path) -> None:
-    ids = encode_prompt(load_tokenizer(cohere), SENTENCES[0])
+def test_a_prompt_of_tokens_is_taken_as_it_is(client: openai.OpenAI, gemma: Path) -> None:
+    ids = encode_prompt(load_tokenizer(gemma), SENTENCES[0])
     options: dict[str, Any] = {"model": NAME, "max_tokens": 10, "temperature": 0}
     assert client.completions.create(prompt=ids, **options).usage.prompt_tokens == len(ids)  # type: ignore[union-attr]
     texts = [client.completions.create(prompt=prompt, **options).choices[0].text for prompt in (ids, SENTENCES[0])]
@@ -134,13 +134,13 @@ def test_a_client_that_leaves_frees_its_place(client: openai.OpenAI) -> None:
     assert time.perf_counter() - started < whole / 2
 
 
-def test_a_port_in_use_is_told_before_anything_starts(cohere: Path) -> None:
+def test_a_port_in_use_is_told_before_anything_starts(gemma: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} on 127.0.0.1 is in use"):
-            app.start(str(cohere), port=port)
+            app.start(str(gemma), port=port)
 
 
 def test_a_missing_model_is_told_before_anything_starts() -> None:
