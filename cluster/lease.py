@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 
 import psutil
+from obstore.exceptions import BaseError
 
 from cluster.errors import UserError
 from cluster.storage import Storage
@@ -117,7 +118,7 @@ class Lease:
                 self.renew()
             except LeaseLost:
                 return
-            except OSError:  # storage is away for a moment; the next turn tries again, well within the ttl
+            except (OSError, BaseError):  # storage is away for a moment; the next turn tries again, well within the ttl
                 continue
 
     def _key(self, epoch: int) -> str:

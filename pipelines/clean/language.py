@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 CANDIDATES = ("fa", "ar", "ur", "ps", "ku", "en")
-READ = 400  # characters; more of a text does not change the answer
+READ = 800  # characters; more of a text does not change the answer
 UNKNOWN = "unknown"  # no letters at all
 OTHER = "other"  # another script
 FINGLISH = "finglish"  # Persian in Latin letters

@@ -1,60 +1,54 @@
-"""Starts a stage on Ray Train and follows it: about 15 s on two cores before the first step."""
+"""Starts a stage on Ray Train and follows it: 15 to 20 s on two cores before the first step, mostly imports."""
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Any
 
 from cluster.errors import UserError
 from pipelines.progress import Progress
+from pipelines.train.figures import read_figures
 from pipelines.train.job import Job
 
-LOOK_EVERY = 0.5  # seconds between two looks at the workers' figures
-
-
-class Figures:
-    """The latest figures of a training, in an actor of its own: rank 0 writes, the driver reads."""
-
-    def __init__(self) -> None:
-        self._new: list[dict[str, float]] = []
-
-    def put(self, figures: dict[str, float]) -> None:
-        self._new.append(figures)
-
-    def take(self) -> list[dict[str, float]]:
-        taken, self._new = self._new, []
-        return taken
-
-
-class Report:
-    """Sends a step's figures from a worker to the actor, without waiting for it."""
-
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
-
-    def __call__(self, figures: dict[str, float]) -> None:
-        self._actor.put.remote(figures)
+LOOK_EVERY = 1.0  # seconds between two looks at the workers' figures
 
 
 def launch(job: Job, progress: Progress) -> None:
     """Train one stage; returns when its artifact's files and log are on run storage. Raises UserError."""
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    attempt = uuid.uuid4().hex
+    fit = _in_background(_trainer(job, attempt).fit)
+    follower = _Follower(job, attempt, progress)
+    while not wait([fit], timeout=LOOK_EVERY).done:
+        follower.look()
+    follower.look()
+    try:
+        fit.result()
+    except TrainingFailedError as error:
+        raise _said_by_worker(error) from error
+
+
+def _trainer(job: Job, attempt: str) -> Any:
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.exceptions import TrainingFailedError
 
     from pipelines.train.worker import train_stage
 
     profile = job.profile
     resources = {"CPU": profile.cpus_per_worker, "GPU": profile.gpus_per_worker}
     filesystem, path = job.out.folder.arrow()
-    actor = ray.remote(num_cpus=0)(Figures).remote()
-    trainer = TorchTrainer(
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # the end is noticed at a check; 2 s by default
+    if len(ray.nodes()) == 1:  # nobody takes this machine away, and the watcher is one more process to start
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    return TorchTrainer(
         train_stage,
-        train_loop_config={"job": job, "report": Report(actor)},
+        train_loop_config={"job": job, "attempt": attempt},
         torch_config=TorchConfig(backend="nccl" if profile.gpus_per_worker else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=profile.train_workers,
@@ -62,56 +56,49 @@ def launch(job: Job, progress: Progress) -> None:
             resources_per_worker={name: number for name, number in resources.items() if number},
         ),
         run_config=RunConfig(
-            name=uuid.uuid4().hex,  # a new one each time: what is resumed is our own checkpoint
+            name=attempt,  # a new one each time: what is resumed is our own checkpoint
             storage_path=f"{path}/.ray",
             storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=0),
         ),
     )
-    try:
-        with _shown(actor, progress):
-            trainer.fit()
-    except TrainingFailedError as error:
-        raise _said_by_worker(error) from error
-    finally:
-        ray.kill(actor)
 
 
-@contextmanager
-def _shown(actor: Any, progress: Progress) -> Iterator[None]:
-    """While the block runs, the worker's figures become progress."""
-    import ray
+def _in_background(work: Callable[[], Any]) -> Future[Any]:
+    """Ray's fit takes over Ctrl-C when it runs in the main thread, and does not give it back."""
+    future: Future[Any] = Future()
 
-    stop, state = threading.Event(), {"begun": False}
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # whatever it is, the main thread raises it
+            future.set_exception(error)
 
-    def show_new() -> None:
-        for figures in ray.get(actor.take.remote()):
-            _show(figures, progress, first=not state["begun"])
-            state["begun"] = True
-
-    def follow() -> None:
-        while not stop.wait(LOOK_EVERY):
-            show_new()
-
-    thread = threading.Thread(target=follow, name="training figures", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    show_new()
+    threading.Thread(target=run, name="ray train", daemon=True).start()
+    return future
 
 
-def _show(figures: dict[str, float], progress: Progress, *, first: bool) -> None:
-    step, steps = int(figures["step"]), int(figures["steps"])
-    if first:
-        progress.total(steps, done=step - 1)
-    left = (steps - step) * figures["seconds"]
-    progress.advance(
-        detail=f"loss {figures['loss']:.3f}, learning rate {figures['learning_rate']:.1e}, "
-        f"{figures['tokens_per_second']:,.0f} tokens/s, {left / 60:.0f} min {left % 60:.0f} s left"
-    )
+class _Follower:
+    """Turns the figures that rank 0 leaves on run storage into progress."""
+
+    def __init__(self, job: Job, attempt: str, progress: Progress) -> None:
+        self._storage, self._attempt, self._progress = job.out.folder, attempt, progress
+        self._seen: int | None = None  # the last step that was shown
+
+    def look(self) -> None:
+        figures = read_figures(self._storage, self._attempt)
+        if figures is None or figures["step"] == self._seen:
+            return
+        step, steps = int(figures["step"]), int(figures["steps"])
+        if self._seen is None:
+            self._progress.total(steps, done=step - 1)
+        left = figures["seconds_left"]
+        self._progress.advance(
+            step - (step - 1 if self._seen is None else self._seen),
+            f"loss {figures['loss']:.3f}, learning rate {figures['learning_rate']:.1e}, "
+            f"{figures['tokens_per_second']:,.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left",
+        )
+        self._seen = step
 
 
 def _said_by_worker(error: Exception) -> Exception:

@@ -74,14 +74,17 @@ class StageTrainer(Trainer):
         super().__init__(train_dataset=sequences, **options)
         self._job, self._sequences, self._report = job, sequences, report
         self._parameters = sum(p.numel() for p in self.model.parameters())
-        self._last = time.monotonic()
+        self._clock = StepClock()
+        self.add_callback(self._clock)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             logs |= self._figures()
         super().log(logs, start_time)
         if "loss" in logs and self.is_world_process_zero():
-            self._report({**logs, "step": self.state.global_step, "steps": self.state.max_steps})
+            step, steps = self.state.global_step, self.state.max_steps
+            left = self._clock.seconds_a_step() * (steps - step)
+            self._report({**logs, "step": step, "steps": steps, "seconds_left": left})
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The adapter only. Every parameter is whole on rank 0 below ZeRO 3."""
@@ -91,19 +94,37 @@ class StageTrainer(Trainer):
             self.model.save_pretrained(output_dir, save_embedding_layers=False)
 
     def _figures(self) -> dict[str, float]:
-        now = time.monotonic()
-        seconds, self._last = now - self._last, now
         tokens, labels = self._sequences.counts(self.state.global_step - 1)
-        speed = tokens / seconds
-        flops = self._job.profile.tflops * 1e12 * self._job.profile.train_workers
-        return {
+        seconds = self._clock.seconds_of_step()
+        figures = {
             "tokens": tokens,
             "label_tokens": labels,
             "seconds": seconds,
-            "tokens_per_second": speed,
-            "mfu": FLOPS_PER_PARAMETER * self._parameters * speed / flops if flops else float("nan"),
+            "tokens_per_second": tokens / seconds,
             "memory_bytes": _memory_bytes(),
         }
+        if self._job.profile.tflops:
+            peak = self._job.profile.tflops * 1e12 * self._job.profile.train_workers
+            figures["mfu"] = FLOPS_PER_PARAMETER * self._parameters * tokens / seconds / peak
+        return figures
+
+
+class StepClock(TrainerCallback):
+    """How long optimizer steps take: each by itself, and on average with the checkpoints between them."""
+
+    def __init__(self) -> None:
+        self._first, self._latest, self._steps = 0.0, 0.0, 0
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._latest = time.monotonic()
+        self._first = self._first or self._latest
+        self._steps += 1
+
+    def seconds_of_step(self) -> float:
+        return time.monotonic() - self._latest
+
+    def seconds_a_step(self) -> float:
+        return (time.monotonic() - self._first) / self._steps
 
 
 def _memory_bytes() -> int:

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cluster.cache import cache_folder
 from cluster.errors import UserError
 from cluster.session import prepare_environment
@@ -21,6 +19,7 @@ from cluster.storage import Storage
 from pipelines.artifact import fingerprint
 from pipelines.tables import TRAIN_LOG
 from pipelines.train import checkpoints
+from pipelines.train.figures import write_figures
 from pipelines.train.job import LOG_UNIT, Job
 from pipelines.train.sequences import Plan, Sequences, collate, load_sequences, make_plan, sequence_lengths
 
@@ -35,8 +34,9 @@ PROBE_TOKENS = 64  # of a training sequence, for the checks of loss and merge
 
 
 def train_stage(config: dict[str, Any]) -> None:
-    """The function that Ray Train runs on every worker; `config`: the job, and where the steps' figures go."""
-    job, report = config["job"], config["report"]
+    """The function that Ray Train runs on every worker; `config`: the job, and the attempt's name for its figures."""
+    job = config["job"]
+    report = partial(write_figures, job.out.folder, config["attempt"])
     _prepare_process(job)
     with _scratch(job) as folder:
         sequences = _sequences(job)
@@ -176,6 +176,5 @@ def _replace(storage: Storage, folder: Path, prefix: str) -> None:
 
 
 def _log_row(entry: dict[str, float], plan: Plan) -> dict[str, Any]:
-    row = {name: entry.get(name) for name in TRAIN_LOG.schema.names}
-    row["epoch"] = entry["step"] / plan.steps * plan.epochs
-    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()}
+    row: dict[str, Any] = {name: entry.get(name) for name in TRAIN_LOG.schema.names}
+    return row | {"epoch": entry["step"] / plan.steps * plan.epochs}
