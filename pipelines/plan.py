@@ -79,8 +79,8 @@ def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSett
     )
     adapter = shape.adapter_parameters(stage.lora)
     return (
-        f"{cost.tokens:,} tokens, {cost.sequences:,} sequences of {recipe.tokenize.context}, {cost.optimizer_steps:,} optimizer steps of "
-        f"{stage.effective_batch}; {shape.parameters / 1e9:.2f} B parameters, {adapter / 1e6:.2f} M trained; "
+        f"{cost.tokens:,} tokens, {cost.sequences:,} sequences of {recipe.tokenize.context}, {cost.optimizer_steps:,} optimizer "
+        f"steps of {stage.effective_batch}; {shape.parameters / 1e9:.2f} B parameters, {adapter / 1e6:.2f} M trained; "
         f"at least {cost.memory_bytes / 2**30:.1f} GiB on a device{_hours(cost, recipe, profile)}"
     )
 
@@ -88,28 +88,30 @@ def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSett
 def _hours(cost: Cost, recipe: Recipe, profile: Profile) -> str:
     if not profile.tflops:
         return ""
-    peak = profile.tflops * profile.train_workers
-    return f"; {cost.hours(peak, recipe.expected.mfu):.1f} h at an assumed {recipe.expected.mfu:.0%} of {peak:.0f} TFLOP/s (4N a token)"
+    peak, mfu = profile.tflops * profile.train_workers, recipe.expected.mfu
+    return f"; {cost.hours(peak, mfu):.1f} h at an assumed {mfu:.0%} of {peak:.0f} TFLOP/s (4N a token)"
 
 
 def _corpus_tokens(recipe: Recipe, root: Storage) -> tuple[int, str]:
-    if artifact := latest(root, "tokenize"):
-        return int(artifact.manifest.facts.get("corpus_tokens", 0)), f"counted in {artifact.folder.url}"
-    expected = recipe.expected
-    tokens = int(expected.corpus_words * recipe.tokenize.corpus_fraction * expected.tokens_per_word)
-    return tokens, (
-        f"estimated: {expected.corpus_words:,} words x {recipe.tokenize.corpus_fraction:.0%} of the corpus x {expected.tokens_per_word} tokens a word (assumed)"
+    expected, fraction = recipe.expected, recipe.tokenize.corpus_fraction
+    return _counted(root, tables.CORPUS_TRAIN) or (
+        int(expected.corpus_words * fraction * expected.tokens_per_word),
+        f"estimated: {expected.corpus_words:,} words x {fraction:.0%} of the corpus x {expected.tokens_per_word} tokens a word",
     )
 
 
 def _qa_tokens(recipe: Recipe, root: Storage) -> tuple[int, str]:
-    if artifact := latest(root, "tokenize"):
-        return int(
-            artifact.manifest.facts.get("qa_tokens", 0)
-        ), f"counted in {artifact.folder.url}, {artifact.rows(tables.QA_TRAIN):,} pairs"
     expected = recipe.expected
-    tokens = int(expected.qa_words * expected.tokens_per_word)
-    return tokens, f"estimated: {expected.qa_words:,} words x {expected.tokens_per_word} tokens a word (assumed)"
+    return _counted(root, tables.QA_TRAIN) or (
+        int(expected.qa_words * expected.tokens_per_word),
+        f"estimated: {expected.qa_words:,} words x {expected.tokens_per_word} tokens a word",
+    )
+
+
+def _counted(root: Storage, table: tables.Table) -> tuple[int, str] | None:
+    """The tokens that `tokenize` counted, once it has run."""
+    artifact = latest(root, "tokenize")
+    return (int(artifact.manifest.facts[f"{table.name} tokens"]), f"counted in {artifact.folder.url}") if artifact else None
 
 
 def model_shape(model: str) -> Shape | None:

@@ -43,6 +43,7 @@ def train_on_labels_only(model: PreTrainedModel) -> None:
 
 def label_loss(model: PreTrainedModel, labels: Tensor, items: Tensor | int | None, *args: Any, **inputs: Any) -> Tensor:
     """Loss of `labels` (batch, length), each predicted from the position before it; -100 is no label."""
+    # Without a cache: with one, transformers does not keep packed documents apart.
     inputs = {name: value for name, value in inputs.items() if value is not None} | {"use_cache": False}
     hidden = model.get_decoder()(*args, **inputs).last_hidden_state[:, :-1]
     targets = labels[:, 1:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster.storage import open_storage
+from serving.app import usable_port
 from tests.e2e.driver import RECIPE, Driver, digests
 from tests.tiny_models import tiny_cohere
 
@@ -28,21 +28,18 @@ def nodes(tmp_path: Path, s3_endpoint: str) -> Iterator[str]:
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("hiding folders from the second node needs root and unshare(1)")
     ray = str(Path(sys.executable).with_name("ray"))
-    common = ["--disable-usage-stats", "--block", "--object-store-memory", str(256 << 20)]
+    common = ["--disable-usage-stats", "--block", f"--object-store-memory={256 << 20}"]
+    address = f"127.0.0.1:{usable_port('127.0.0.1', 0)}"
+    start = [ray, "start", "--head", f"--port={address.split(':')[1]}", "--node-ip-address=127.0.0.1", "--num-cpus=1"]
     head = subprocess.Popen(
-        [ray, "start", "--head", "--port=0", "--num-cpus=1", "--include-dashboard=false", *common],
+        [*start, "--include-dashboard=false", *common],
         stdout=subprocess.PIPE, text=True, env=os.environ | {"GAOKERENA_CACHE": str(tmp_path / "cache-1")},
     )  # fmt: skip
     assert head.stdout is not None
-    address = ""
-    for line in head.stdout:
-        if "--address=" in line:
-            address = line.split("--address=")[1].strip().strip("'\"")
-            break
-    assert address, "the head did not start"
-    hidden = f'mount -t tmpfs none {tmp_path} && exec "$@"'
+    assert any("Ray runtime started" in line for line in head.stdout), "the head did not start"
+    join = [ray, "start", f"--address={address}", "--node-ip-address=127.0.0.2", "--num-cpus=3"]
     second = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", hidden, "sh", ray, "start", f"--address={address}", "--num-cpus=3", *common],
+        ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {tmp_path} && exec "$@"', "sh", *join, *common],
         stdout=subprocess.DEVNULL, env=os.environ | {"GAOKERENA_CACHE": str(tmp_path / "cache-2")},
     )  # fmt: skip
     yield address
@@ -60,9 +57,4 @@ def test_the_road_on_two_nodes_without_a_common_folder(nodes: str, s3_url: str, 
         environment={"GAOKERENA_CACHE": str(tmp_path / "cache-1")},
     )
     assert driver.wait(800) == 0, driver.output
-    found = digests(f"{s3_url}/run")
-    assert list(found)[-1] == "report"
-    manifest = json.loads(
-        open_storage(f"{s3_url}/run").read(f"evaluate/{open_storage(f'{s3_url}/run').pointed('evaluate/latest')}/artifact.json")
-    )
-    assert manifest["rows_out"] > 0
+    assert list(digests(f"{s3_url}/run"))[-1] == "report"

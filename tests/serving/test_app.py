@@ -69,7 +69,8 @@ def test_a_completion_echoes_its_prompt_with_logprobs(client: openai.OpenAI, gem
     answer = client.completions.create(model=NAME, prompt=SENTENCES[0], max_tokens=0, echo=True, logprobs=2)
     choice = answer.choices[0]
     ids = encode_prompt(tokenizer, SENTENCES[0])
-    logits = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids])).logits[0].log_softmax(-1)
     assert choice.text == SENTENCES[0]
     assert choice.logprobs is not None
     assert choice.logprobs.token_logprobs is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,14 +14,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, get_scheduler, set_seed
 
 from cluster.storage import Storage, open_storage
 from pipelines.artifact import Artifact
 from pipelines.steps import latest
-from pipelines.tables import TRAIN_LOG
+from pipelines.tables import CORPUS_TRAIN, TRAIN_LOG
 from pipelines.train import checkpoints
+from pipelines.train.lora import add_adapter
+from pipelines.train.sequences import Sequences, collate, make_plan, sequence_lengths
+from serving.engines.models import load_model
 from tests.tiny_models import tiny_cohere
+from tests.train.stages import recipe_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -66,6 +71,45 @@ def test_every_optimizer_step_has_a_row(unbroken: Path) -> None:
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert sum(row["tokens"] for row in rows) == artifact.manifest.facts["tokens"]
     assert all(row["tokens_per_second"] > 0 and row["memory_bytes"] > 0 for row in rows)
+
+
+def test_every_step_equals_that_of_a_plain_loop(unbroken: Path, model: Path) -> None:
+    """Same loss and gradient norm as PyTorch alone, with the model's own loss and no accumulation."""
+    rows = left(unbroken, "finetune").read(TRAIN_LOG).to_pydict()
+    losses, norms = plain_loop(unbroken, model)
+    assert rows["loss"] == pytest.approx(losses, rel=1e-4)
+    assert rows["grad_norm"] == pytest.approx(norms, rel=1e-3)
+
+
+def plain_loop(out: Path, model: Path) -> tuple[list[float], list[float]]:
+    recipe = recipe_for(str(model))
+    stage = recipe.train.finetune
+    table = left_tokens(out).read(CORPUS_TRAIN)
+    plan = make_plan(sequence_lengths(table), seed=recipe.seed, epochs=EPOCHS, effective_batch=EFFECTIVE_BATCH, max_tokens=None)
+    sequences = Sequences(table, plan)
+    set_seed(recipe.seed)
+    adapted = add_adapter(load_model(model, "float32"), stage.lora).train()
+    trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=stage.learning_rate, weight_decay=stage.weight_decay)
+    warmup = math.ceil(stage.warmup_ratio * plan.steps)
+    schedule = get_scheduler(stage.scheduler, optimizer, num_warmup_steps=warmup, num_training_steps=plan.steps)
+    losses, norms = [], []
+    for step in range(plan.steps):
+        batch = collate([sequences.sequence(int(row)) for row in plan.of_step(step)])
+        loss = adapted(**batch, use_cache=False).loss  # with a cache, transformers does not keep packed documents apart
+        loss.backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(trained, stage.clip)))
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses, norms
+
+
+def left_tokens(out: Path) -> Artifact:
+    tokens = Artifact.load(open_storage(out).sub("tokenize", "0" * 16))
+    assert tokens is not None
+    return tokens
 
 
 def test_the_merged_model_loads_in_plain_transformers(unbroken: Path, model: Path) -> None:
