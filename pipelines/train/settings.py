@@ -27,13 +27,22 @@ class StageSettings(Settings):
     clip: float = Field(0.3, gt=0)
 
 
-def _instruct() -> StageSettings:
-    return StageSettings(lora=LoraSettings(r=2, alpha=2, dropout=0.4), weight_decay=0.5)
+class InstructLoraSettings(LoraSettings):
+    r: int = Field(2, ge=1)
+    alpha: float = Field(2, gt=0)
+    dropout: float = Field(0.4, ge=0, lt=1)
+
+
+class InstructSettings(StageSettings):
+    """A class of its own, so that a recipe that changes one key keeps the paper's other values."""
+
+    lora: InstructLoraSettings = InstructLoraSettings()
+    weight_decay: float = Field(0.5, ge=0)
 
 
 class TrainSettings(Settings):
     finetune: StageSettings = StageSettings()
-    instruct: StageSettings = Field(default_factory=_instruct)
+    instruct: InstructSettings = InstructSettings()
     max_tokens: int | None = Field(None, gt=0)  # caps each stage; the report names it
     dtype: Literal["bfloat16", "float32"] = "bfloat16"  # of the frozen base weights
     micro_batch: int | None = execution(None, ge=1)  # sequences a worker takes at once; the profile's by default

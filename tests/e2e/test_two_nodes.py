@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def nodes(tmp_path: Path, s3_endpoint: str) -> Iterator[str]:
     )  # fmt: skip
     assert head.stdout is not None
     assert any("Ray runtime started" in line for line in head.stdout), "the head did not start"
+    threading.Thread(target=head.stdout.read, daemon=True).start()  # a full pipe would keep it from ending
     join = [ray, "start", f"--address={address}", "--node-ip-address=127.0.0.2", "--num-cpus=3"]
     second = subprocess.Popen(
         ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {tmp_path} && exec "$@"', "sh", *join, *common],
@@ -45,7 +47,7 @@ def nodes(tmp_path: Path, s3_endpoint: str) -> Iterator[str]:
     yield address
     for process in (second, head):
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def test_the_road_on_two_nodes_without_a_common_folder(nodes: str, s3_url: str, tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ def test_the_papers_settings_are_the_defaults() -> None:
     assert recipe.clean.min_answer_words == 42
 
 
+def test_a_recipe_that_changes_one_key_of_a_stage_keeps_the_papers_others() -> None:
+    stage = load_recipe("paper", ["train.instruct.effective_batch=8", "train.instruct.lora.dropout=0"]).train.instruct
+    assert (stage.effective_batch, stage.weight_decay) == (8, 0.5)
+    assert (stage.lora.r, stage.lora.alpha, stage.lora.dropout) == (2, 2, 0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
