@@ -46,14 +46,14 @@ def test_the_replay(sites: Path, published: Path, tmp_path: Path, figures: list[
 
     extract = latest(open_storage(out), "extract")
     assert extract is not None
-    urls = {source: set() for source in ("replay-magazine", "replay-app", "replay-forum")}
+    urls = {source: set() for source in ("magazine", "app", "forum-2000")}
     for table in (tables.ARTICLES, tables.QA):
         for row in extract.read(table, ["source", "url"]).to_pylist():
             urls[row["source"]].add(row["url"])
     figures.append(", ".join(f"{source} {len(found)}" for source, found in urls.items()))
-    assert len(urls["replay-magazine"]) == 1816
-    assert len(urls["replay-app"]) == 240
-    assert len(urls["replay-forum"]) >= 2000
+    assert len(urls["magazine"]) == 1816
+    assert len(urls["app"]) == 240
+    assert len(urls["forum-2000"]) >= 2000
 
     disallowed = ("/admin", "/search", "/wp-admin", "replytocom=", "/panel", "/private/")
     requests = [json.loads(line) for line in sites.read_text(encoding="utf-8").splitlines()]

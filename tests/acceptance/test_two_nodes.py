@@ -17,7 +17,7 @@ from serving.app import usable_port
 from tests.e2e.driver import RECIPE, Driver, digests
 from tests.tiny_models import tiny_cohere
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pipelines.steps import graph
 from tests.e2e.driver import RECIPE, Driver, digests
 from tests.tiny_models import tiny_cohere
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 
 
 def test_a_run_killed_in_every_step_ends_like_one_that_was_not(tmp_path: Path) -> None:
