@@ -132,7 +132,9 @@ def make_run(tmp_path: Path) -> Callable[..., StepRun]:
             ),
         }  # fmt: skip
         out = ArtifactFolder(open_storage(base / "report"))
-        return StepRun(load_recipe("demo", ["evaluate.judge.model=tiny"]), inputs, out, Progress(), base / "cache")
+        return StepRun(
+            load_recipe("demo", ["evaluate.judge.model=tiny", "train.max_tokens=16000"]), inputs, out, Progress(), base / "cache"
+        )
 
     return make
 
