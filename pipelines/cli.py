@@ -28,7 +28,7 @@ app = typer.Typer(
     help="""Persian medical language models, end to end: crawl, clean, train, evaluate, serve.
 
 A *recipe* (YAML) says everything about a run; a run leaves every step's result in one folder and never does
-finished work twice. Start with `gaokerena run --recipe demo`, which needs a laptop and about a quarter of an hour.""",
+finished work twice. Start with `gaokerena run --recipe demo`, which needs a laptop and about half an hour.""",
 )
 console = Console(soft_wrap=True, highlight=False)
 
@@ -167,9 +167,13 @@ def submit(
     from cluster.jobs import submit as submit_job
 
     chosen, _ = _open(recipe, out, changes)
-    if "://" not in chosen.storage_url() and not out:
-        raise UserError("submit needs --out with storage that every node of the cluster reaches, such as s3://bucket/run")
-    arguments = ["run", "--recipe", recipe, "--out", out or chosen.storage_url()]
+    url = out or chosen.storage_url()
+    if "://" not in url and not Path(url).is_absolute():
+        raise UserError(
+            f"submit: {url!r} is a folder of this machine; name storage that every node reaches with --out: s3://bucket/run, "
+            "or the full path of a folder that all nodes mount"
+        )
+    arguments = ["run", "--recipe", recipe, "--out", url]
     for change in [*(changes or []), "cluster.address=auto"]:
         arguments += ["--set", change]
     if until:
