@@ -131,20 +131,37 @@ def test_nothing_but_the_declared_files_is_left(unbroken: Path) -> None:
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(unbroken: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     first_step = {}
-    # in the middle of the first stage, and after the last step of the second
-    for stage, interval in (("finetune", 2), ("instruct", 1000)):
-        process = start(out, model, f"checkpoint_steps={interval}")
-        assert happens(lambda stage=stage: bool(checkpointed(out, stage)), process), process.communicate()[0]
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert Artifact.load(stage_folder(out, stage)) is None, "it was over before the kill: nothing was tested"
-        first_step[stage] = seconds_of_first_step(out, stage)
+    kill_in_the_middle_of_finetune(out, model)
+    first_step["finetune"] = seconds_of_first_step(out, "finetune")
+    fail_after_the_last_step_of_instruct(out, model)
+    first_step["instruct"] = seconds_of_first_step(out, "instruct")
     output = run(out, model)
     assert "goes on from step" in output
     for stage in ("finetune", "instruct"):
         assert left(out, stage).digest == left(unbroken, stage).digest
         # a time is never the same twice: this row was not made again
         assert left(out, stage).read(TRAIN_LOG)["seconds"][0].as_py() == first_step[stage]
+
+
+def kill_in_the_middle_of_finetune(out: Path, model: Path) -> None:
+    process = start(out, model, "checkpoint_steps=2")
+    assert happens(lambda: bool(checkpointed(out, "finetune")), process), process.communicate()[0]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert Artifact.load(stage_folder(out, "finetune")) is None, "it was over before the kill: nothing was tested"
+
+
+def fail_after_the_last_step_of_instruct(out: Path, model: Path) -> None:
+    """A file stands where the merged model's folder has to go; no kill could hit that moment every time."""
+    process = start(out, model, "checkpoint_steps=1000")
+    assert happens(lambda: bool(open_storage(out).pointed("instruct/latest")), process), process.communicate()[0]
+    in_the_way = out / "instruct" / (open_storage(out).pointed("instruct/latest") or "") / "model"
+    in_the_way.parent.mkdir(parents=True, exist_ok=True)
+    in_the_way.touch()
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode != 0, output
+    assert checkpointed(out, "instruct")
+    in_the_way.unlink()
 
 
 def seconds_of_first_step(out: Path, stage: str) -> float:
