@@ -42,6 +42,7 @@ class Rules(Settings):
     """How to read a page. Every selector is CSS; `drop` is taken out first."""
 
     title: str = ""
+    date: str = ""  # where the date of publication stands
     text: str = ""  # the article's body
     question: str = ""
     answer: str = ""
@@ -64,13 +65,18 @@ class Source(Settings):
     follow: list[str] = []  # empty: every URL of the site
     skip: list[str] = []
     content: list[str] = []  # pages that extraction uses; empty: every page that is not a start or list page
-    render: Literal["http", "browser"] = "http"
+    render: Literal["http", "browser", "auto"] = "http"  # auto: the browser where a page has no content without it
     ready: str = ""  # browser: CSS of what shows that the page is drawn
     more: str = ""  # browser: CSS of a button that loads more of a list
+    scroll: bool = False  # browser: the page grows at its end as long as one scrolls
     delay: float = execution(1.0, ge=0)  # seconds between two requests to the host
+    throttle: float = execution(1.0, ge=0)  # rest at least so many times as long as answers take; 0: only the delay
     concurrency: int = execution(1, ge=1, le=8)  # requests in flight at the host
     max_pages: int | None = Field(None, ge=1)  # content pages stored; None: all
+    max_urls: int = Field(2_000_000, ge=1)  # URLs that are ever put in the queue
+    max_alike: int = Field(5_000, ge=1)  # URLs that differ in numbers, ids or query values only, where `content` names none
     max_depth: int = Field(500, ge=0)  # links away from a start URL, sitemap or list page
+    expected_pages: int | None = execution(None, ge=1)  # what `gaokerena crawl plan` counts with
     extract: Rules = Rules()
     selectors: Literal["none", "seen"] = "none"  # whether anybody saw the site's mark-up
     origin: str = execution("")  # where selectors and patterns come from
