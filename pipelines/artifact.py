@@ -201,6 +201,10 @@ class ArtifactFolder:
         records = (UnitRecord.model_validate_json(self.folder.read(path)) for path in self.folder.list(UNITS))
         return {record.unit: record for record in records}
 
+    def record(self, unit: str) -> UnitRecord:
+        """One finished unit. Raises FileNotFoundError."""
+        return UnitRecord.model_validate_json(self.folder.read(f"{UNITS}/{unit}.json"))
+
     def read_shard(self, path: str, columns: list[str] | None = None) -> pa.Table:
         return read_shard(self.folder, path, columns)
 

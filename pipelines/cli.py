@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from cluster.errors import UserError
 from cluster.session import prepare_environment
-from cluster.storage import LocalStorage, Storage, open_storage
+from cluster.storage import LocalStorage, Storage
+from pipelines.crawl.commands import app as crawling
+from pipelines.crawl.commands import seconds_of
+from pipelines.options import OutOption, RecipeOption, SetOption, console, open_run
 from pipelines.progress import Progress
-from pipelines.recipe import Recipe, built_in_recipes, load_recipe
+from pipelines.recipe import Recipe, built_in_recipes
 from pipelines.steps import latest, step_named
+
+STEPS, ROAD, LOOK = "One step", "The road", "Looking at a run"
+
+
+class Commands(TyperGroup):
+    """In the order of the work; Typer would put `crawl`, which has commands of its own, at the end."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        first = ["run", "crawl"]
+        return sorted(super().list_commands(ctx), key=lambda name: first.index(name) if name in first else len(first))
+
 
 app = typer.Typer(
     name="gaokerena",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,21 +44,8 @@ app = typer.Typer(
     help="""Persian medical language models, end to end: crawl, clean, train, evaluate, serve.
 
 A *recipe* (YAML) says everything about a run; a run leaves every step's result in one folder and never does
-finished work twice. Start with `gaokerena run --recipe demo`, which needs a laptop and about half an hour.""",
+finished work twice. Start with `gaokerena run --recipe demo`, which needs a laptop and a quarter of an hour.""",
 )
-console = Console(soft_wrap=True, highlight=False)
-
-RecipeOption = Annotated[
-    str, typer.Option("--recipe", "-r", help="A built-in recipe's name (see `gaokerena recipes`) or a YAML file.")
-]
-OutOption = Annotated[
-    str,
-    typer.Option("--out", "-o", help="Run storage: a folder, s3://bucket/prefix or gs://bucket/prefix. Default: the recipe's."),
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Change one key of the recipe: key=value, for example train.max_tokens=20000.")
-]
-STEPS, ROAD, LOOK = "One step", "The road", "Looking at a run"
 
 
 @app.command(rich_help_panel=ROAD)
@@ -59,7 +62,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole graph; what is finished is not done again, and a killed run goes on where it was."""
-    chosen, root = _open(recipe, out, changes)
+    chosen, root = open_run(recipe, out, changes)
     if dry_run:
         from pipelines.plan import plan
 
@@ -70,14 +73,38 @@ def run(
 
 def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
     def command(recipe: RecipeOption = "demo", out: OutOption = "", changes: SetOption = None) -> None:
-        chosen, root = _open(recipe, out, changes)
+        chosen, root = open_run(recipe, out, changes)
         _execute(chosen, root, only=steps)
 
     command.__doc__ = text
     app.command(name, rich_help_panel=STEPS)(command)
 
 
-for _name in ("crawl", "extract", "clean", "tokenize"):
+app.add_typer(crawling, name="crawl", rich_help_panel=STEPS)
+
+
+@crawling.callback(help=step_named("crawl").help)
+def crawl(
+    context: typer.Context,
+    recipe: RecipeOption = "demo",
+    out: OutOption = "",
+    changes: SetOption = None,
+    refresh: Annotated[
+        str, typer.Option(metavar="AGE", help="Fetch again what was fetched longer ago: 30d, 12h; 0d is everything.")
+    ] = "",
+) -> None:
+    if context.invoked_subcommand:  # options may stand before it, too
+        context.default_map = {context.invoked_subcommand: {"recipe": recipe, "out": out, "changes": changes}}
+        return
+    chosen, root = open_run(recipe, out, changes)
+    if refresh:
+        from pipelines.crawl.refresh import refresh as mark_old_pages
+
+        mark_old_pages(root, chosen, time.time() - seconds_of(refresh))
+    _execute(chosen, root, only=("crawl",))
+
+
+for _name in ("extract", "clean", "tokenize"):
     _step_command(_name, (_name,), step_named(_name).help)
 _step_command("train", ("finetune", "instruct"), "Fine-tune on the corpus, then instruction-tune on question-answer pairs.")
 for _name in ("evaluate", "ask"):
@@ -89,7 +116,7 @@ def status(recipe: RecipeOption = "demo", out: OutOption = "", changes: SetOptio
     """Show which steps are done, stale, partial or missing."""
     from pipelines.run import states
 
-    chosen, root = _open(recipe, out, changes)
+    chosen, root = open_run(recipe, out, changes)
     table = Table("step", "state", "", box=None)
     colours = {"done": "green", "partial": "yellow", "stale": "yellow", "missing": "dim"}
     for state in states(chosen, root):
@@ -106,7 +133,7 @@ def report(
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
 ) -> None:
     """Write the report of a run if it is not up to date, say where it is, and open it."""
-    chosen, root = _open(recipe, out, changes)
+    chosen, root = open_run(recipe, out, changes)
     _execute(chosen, root, only=("report",), quiet=True)
     page = report_page(root)
     console.print(page)
@@ -117,7 +144,7 @@ def report(
 @app.command(rich_help_panel=LOOK)
 def path(step: Annotated[str, typer.Argument(help="A step's name.")], recipe: RecipeOption = "demo", out: OutOption = "") -> None:
     """Print the folder of a step's latest finished result."""
-    _, root = _open(recipe, out, None)
+    _, root = open_run(recipe, out, None)
     artifact = latest(root, step_named(step).name)
     if artifact is None:
         raise UserError(f"{step} is not finished in {root.url}; see `gaokerena status`")
@@ -144,7 +171,7 @@ def serve(
     """Serve a model with an OpenAI-compatible endpoint until Ctrl-C."""
     from pipelines.ask.endpoint import serve_until_interrupted
 
-    chosen, root = _open(recipe, out, None)
+    chosen, root = open_run(recipe, out, None)
     if not model:
         artifact = latest(root, "instruct")
         if artifact is None:
@@ -166,7 +193,7 @@ def submit(
     """Submit a run to a Ray cluster and follow it."""
     from cluster.jobs import submit as submit_job
 
-    chosen, _ = _open(recipe, out, changes)
+    chosen, _ = open_run(recipe, out, changes)
     url = out or chosen.storage_url()
     if "://" not in url and not Path(url).is_absolute():
         raise UserError(
@@ -179,14 +206,6 @@ def submit(
     if until:
         arguments += ["--until", until]
     submit_job(address, arguments)
-
-
-def _open(recipe: str, out: str, changes: list[str] | None) -> tuple[Recipe, Storage]:
-    chosen = load_recipe(recipe, changes or [])
-    url = out or chosen.storage_url()
-    if "://" not in url and Path(url).is_file():
-        raise UserError(f"--out {url} is a file; name a folder")
-    return chosen, open_storage(url)
 
 
 def _execute(

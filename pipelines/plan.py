@@ -12,7 +12,7 @@ from rich.table import Table
 from cluster.profiles import Profile
 from cluster.storage import Storage
 from pipelines import tables
-from pipelines.crawl.source import load_sources
+from pipelines.crawl.source import load_file_sources, load_sources
 from pipelines.recipe import Recipe
 from pipelines.steps import graph, latest
 from pipelines.train.estimate import Cost, Shape, stage_cost
@@ -35,8 +35,8 @@ def _head(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
         f"hardware  {profile.name}: {profile.train_workers} worker(s) with {device}, {recipe.train.dtype}, "
         f"attention {profile.attention}, DeepSpeed ZeRO {profile.zero_stage}, served by {profile.engine}"
     )
-    sources = load_sources(recipe.crawl.sources)
-    yield f"sources   {len(sources)}: {', '.join(source.name for source in sources)}"
+    sites, files = load_sources(recipe.crawl.sources), load_file_sources(recipe.crawl.sources)
+    yield f"sources   {len(sites) + len(files)}: {', '.join([s.name for s in sites] + [f.name for f in files])}"
     yield f"tests     {', '.join(recipe.evaluate.tasks)}"
 
 

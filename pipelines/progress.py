@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from rich.progress import Progress as RichProgress
 
 LINE_EVERY = 15.0  # seconds between plain lines
+
+
+class Bar(RichProgress):
+    """A bar, and what stands below it."""
+
+    below: RenderableType = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.below:
+            yield self.below
 
 
 class Progress:
@@ -22,11 +33,14 @@ class Progress:
         self._bar: Bar | None = None
         self._name, self._done, self._total, self._printed = "", 0, 0, 0.0
         self._detail = ""
+        self._parts: Sequence[str] = ()
+        self._parts_printed = 0.0
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """One step's stretch of the output."""
-        self._name, self._done, self._total, self._detail, self._printed = name, 0, 0, "", time.monotonic()
+        self._name, self._done, self._total, self._detail, self._parts = name, 0, 0, "", ()
+        self._printed = self._parts_printed = time.monotonic()
         if not self.console.is_terminal:
             yield
             return
@@ -55,6 +69,17 @@ class Progress:
         self._done += by
         self._detail = detail or self._detail
         self._show()
+
+    def parts(self, table: RenderableType, lines: Sequence[str]) -> None:
+        """How far each part of the work is: a table below the bar; elsewhere now and then the lines that have changed."""
+        if self._bar:
+            self._bar.below = table
+        elif time.monotonic() - self._parts_printed > LINE_EVERY:
+            self._parts_printed = time.monotonic()
+            for line in lines:
+                if line not in self._parts:
+                    self.say(f"    {line}")
+            self._parts = lines
 
     def say(self, line: str) -> None:
         """A line that stays."""

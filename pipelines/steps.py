@@ -127,6 +127,7 @@ def graph() -> tuple[Step, ...]:
             "pipelines.extract.step:extract",
             _extract_identity,
             external="pipelines.extract.step:external",
+            check="pipelines.extract.step:check",
         ),
         Step(
             "clean",
@@ -222,10 +223,11 @@ def _crawl_identity(recipe: Recipe) -> dict[str, Any]:
 
 
 def _extract_identity(recipe: Recipe) -> dict[str, Any]:
-    from pipelines.crawl.source import load_sources
+    from pipelines.crawl.source import load_file_sources, load_sources
 
-    sources = load_sources(recipe.crawl.sources)
-    return {**recipe.extract.identity(), "rules": {source.name: source.extract_identity() for source in sources}}
+    sites = {source.name: source.extract_identity() for source in load_sources(recipe.crawl.sources)}
+    files = {source.name: source.extract_identity() for source in load_file_sources(recipe.crawl.sources)}
+    return {**recipe.extract.identity(), "rules": sites | files}
 
 
 def _stage(recipe: Recipe, stage: str) -> dict[str, Any]:

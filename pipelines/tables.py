@@ -104,10 +104,24 @@ PAGES = Table(
     restricted=True,
 )
 FAILURES = Table("failures", _schema(url=_S, source=_S, reason=_S, detail=_S), volatile=frozenset({"detail"}), restricted=True)
-# What a host's owner knows, as a journal: the frontier is rebuilt from it. Working data, swept away at the end.
+# What a host's owner knows, as a journal: the frontier is rebuilt from it. It stays beside the pages, for a refresh.
 FRONTIER = Table(
     "frontier",
-    _schema(url=_S, source=_S, kind=_S, depth=pa.int32(), found_on=_S, state=_S, attempts=pa.int32(), retry_at=pa.float64()),
+    _schema(
+        seq=_I,  # the order in which URLs were found
+        url=_S,
+        source=_S,
+        kind=_S,  # page or sitemap
+        depth=pa.int32(),
+        found_on=_S,
+        state=_S,
+        attempts=pa.int32(),
+        retry_at=pa.float64(),
+        checked_at=pa.float64(),  # when it was last asked for, unix seconds
+        etag=_S,
+        last_modified=_S,
+        shape=_S,
+    ),
     restricted=True,
 )
 

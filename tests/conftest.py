@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from cluster.session import prepare_environment
 
 prepare_environment()  # before anything imports ray
+hypothesis.settings.register_profile("project", deadline=None)  # a busy machine is slow, not wrong
+hypothesis.settings.load_profile("project")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -1,34 +1,29 @@
 """Draws JavaScript pages in Chromium, which gets every byte from our own client and has no network of its own.
 
 So robots.txt, the host's turn, address checks and size limits hold inside the browser as outside. A tab is reused
-(8 pages/s; a new context each time would make it 3), its context is replaced every 50 pages.
+(8 pages/s; a new context each time would make it 3); its context is replaced every 50 pages, Chromium every 500.
+A crash costs time and no page.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from pipelines.crawl.chromium import chromium_path, flags
-from pipelines.crawl.fetch import ANY_TYPE, Fetcher, FetchError, Response
+from pipelines.crawl.chromium import Chromium
+from pipelines.crawl.fetch import Fetcher, FetchError, Response
 from pipelines.crawl.gate import Gate
 from pipelines.crawl.permission import Permission
 from pipelines.crawl.source import Source
-from pipelines.crawl.urls import canonical_url
-
-if TYPE_CHECKING:
-    from playwright.async_api import Browser as Chromium
-    from playwright.async_api import BrowserContext, Page, Playwright, Route
+from pipelines.crawl.supply import Answer, Supply
+from pipelines.crawl.tab import Tab
 
 TABS = 3  # pages drawn at once; their requests still take the host's turn one by one
-PAGES_PER_CONTEXT = 50
-NEEDED = frozenset({"document", "script", "xhr", "fetch"})  # not images, fonts, styles, media, sockets, beacons
-NOT_PASSED_ON = frozenset({"host", "user-agent", "accept-encoding", "connection", "cookie", "if-none-match", "if-modified-since"})
-NOT_GIVEN_BACK = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"})
-REQUESTS_PER_PAGE = 100
-CLICKS_PER_PAGE = 500  # of a "more" button
-QUIET_SECONDS = 3.0  # a page without a `ready` selector is drawn when it asked for nothing so long, at the latest
+TRIES = 3  # a page that brings down its tab or Chromium is drawn again at once so often
+SCRIPTS = 200  # kept in memory, since a site's pages share them
 
 
 class Browser:
@@ -36,178 +31,79 @@ class Browser:
 
     def __init__(self, chromium: str = "") -> None:
         self._path = chromium
-        self._starting = asyncio.Lock()
-        self._playwright: Playwright | None = None
-        self._chromium: Chromium | None = None
-        self._tabs: list[Tab] = []  # idle ones
         self._room = asyncio.Semaphore(TABS)
+        self._scripts: dict[str, Answer] = {}
+        self._current: asyncio.Task[Chromium] | None = None  # gives out tabs; those before it end with their last page
+        self._endings: dict[Chromium, asyncio.Task[None]] = {}
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._chromium is not None:
-            await self._chromium.close()
-        if self._playwright is not None:
-            await self._playwright.stop()
+        self._is_closed = True
+        if self._current is not None:
+            await asyncio.wait({self._current})
+        if chromium := _started(self._current):
+            self._end(chromium)
+        await asyncio.gather(*self._endings.values())
 
     async def draw(self, document: Response, source: Source, fetcher: Fetcher, gate: Gate, permission: Permission) -> str:
-        """The page's HTML after its scripts ran. Raises FetchError."""
-        from playwright.async_api import Error
-        from playwright.async_api import TimeoutError as DrawTimeout
-
-        supply = Supply(document, fetcher, gate, permission)
-        async with self._room:
-            tab = await self._tab()
-            try:
-                async with asyncio.timeout(_limit(fetcher.settings.timeout_seconds, gate.delay)):
-                    html = await tab.draw(supply, source, fetcher.settings.timeout_seconds)
-            except (DrawTimeout, TimeoutError) as error:
-                await tab.close()
-                raise FetchError("timeout", f"in the browser: {error}", passing=True) from error
-            except Error as error:
-                await tab.close()
-                raise FetchError("browser", error.message, passing=True) from error
-            if tab.pages < PAGES_PER_CONTEXT:
-                self._tabs.append(tab)
-            else:
-                await tab.close()
-        if len(html) > fetcher.settings.max_body_bytes:
-            raise FetchError("too-large", f"{len(html)} characters after drawing")
-        return html
-
-    async def _tab(self) -> Tab:
-        while self._tabs:
-            tab = self._tabs.pop()
-            if not tab.is_closed:
-                return tab
-        async with self._starting:
-            if self._chromium is None or not self._chromium.is_connected():
-                await self._start()
-        assert self._chromium is not None
-        context = await self._chromium.new_context(service_workers="block", accept_downloads=False, locale="fa-IR")
-        await context.route_web_socket("**/*", lambda socket: socket.close())
-        tab = Tab(context, await context.new_page())
-        await context.route("**/*", tab.answer)
-        return tab
-
-    async def _start(self) -> None:
-        from playwright.async_api import async_playwright
-
-        if self._playwright is None:
-            self._playwright = await async_playwright().start()
-        path = chromium_path(self._path)
-        self._chromium = await self._playwright.chromium.launch(executable_path=path, args=flags())
-
-
-class Supply:
-    """What one page gets when it asks: its document, and what its scripts fetch from the same site."""
-
-    def __init__(self, document: Response, fetcher: Fetcher, gate: Gate, permission: Permission) -> None:
-        self.document, self.fetcher, self.gate, self.permission = document, fetcher, gate, permission
-        self.requests = 0
-
-    async def get(self, route: Route, scripts: dict[str, Response]) -> Response:
-        """Raises FetchError for what a page may not have."""
-        request = route.request
-        url = canonical_url(request.url)
-        if url is None or request.method != "GET" or request.resource_type not in NEEDED:
-            raise FetchError("not-needed")
-        if request.resource_type == "document":
-            if url != self.document.url or request.frame.parent_frame is not None:
-                raise FetchError("not-needed")
-            return self.document
-        if url in scripts:
-            return scripts[url]
-        self.requests += 1
-        if self.requests > REQUESTS_PER_PAGE:
-            raise FetchError("too-many-requests")
-        headers = {k: v for k, v in request.headers.items() if k not in NOT_PASSED_ON and not k.startswith((":", "sec-"))}
-        response = await self.fetcher.get(url, self.gate, self.permission.check, types=ANY_TYPE, headers=headers)
-        if request.resource_type == "script" and response.status == 200:
-            scripts[url] = response
-        return response
-
-
-class Tab:
-    """One page in a context of its own."""
-
-    def __init__(self, context: BrowserContext, page: Page) -> None:
-        self.context, self.page = context, page
-        self.pages = 0
-        self._supply: Supply | None = None
-        self._scripts: dict[str, Response] = {}  # asked for once a context, not once a page
-
-    @property
-    def is_closed(self) -> bool:
-        return self.page.is_closed()
-
-    async def draw(self, supply: Supply, source: Source, seconds: float) -> str:
-        """Load, wait until it is drawn, press `more` as long as there is one."""
-        self._supply, self.pages = supply, self.pages + 1
-        milliseconds = seconds * 1000
+        """The page's HTML after its scripts ran. Raises FetchError, and UserError when Chromium does not start."""
+        if len(self._scripts) > SCRIPTS:
+            self._scripts.clear()
+        supply = Supply(document, fetcher, gate, permission, self._scripts)
         try:
-            await self.page.goto(supply.document.url, wait_until="domcontentloaded", timeout=milliseconds)
-            if source.ready:
-                await self.page.wait_for_selector(source.ready, state="attached", timeout=milliseconds)
-            else:
-                await self._until_quiet()
-            if source.more:
-                await self._press_more(source.more, milliseconds)
-            return await self.page.content()
+            async with self._room:
+                return await self._draw(supply, source)
         finally:
-            self._supply = None
+            supply.end()
 
-    async def answer(self, route: Route) -> None:
-        """Answer one request of the page from our own client, or refuse it."""
+    async def _draw(self, supply: Supply, source: Source) -> str:
         from playwright.async_api import Error
 
+        problem = ""
+        for _ in range(TRIES):
+            try:
+                async with self._tab() as tab:
+                    return await tab.draw(supply, source)
+            except (Error, TimeoutError) as error:  # the page's process, Chromium or its driver is gone
+                problem = str(error).partition("\n")[0]
+        raise FetchError("browser", problem, passing=True)
+
+    @asynccontextmanager
+    async def _tab(self) -> AsyncIterator[Tab]:
+        chromium = await self._usable()
         try:
-            await self._fulfil(route)
-        except Error:  # the page was closed while its request was on its way
-            return
+            async with chromium.tab() as tab:
+                yield tab
+        finally:
+            self._let_go(chromium)
 
-    async def _fulfil(self, route: Route) -> None:
-        try:
-            if self._supply is None:  # left over from the page before
-                raise FetchError("not-needed")
-            response = await self._supply.get(route, self._scripts)
-        except FetchError:
-            await route.abort()
-            return
-        headers = {k: v for k, v in response.headers.items() if k not in NOT_GIVEN_BACK}
-        await route.fulfill(status=response.status, headers=headers, body=response.body)
+    async def _usable(self) -> Chromium:
+        """The Chromium that gives out tabs, a new one when it died or has drawn enough."""
+        if self._is_closed:
+            raise FetchError("browser", "it was closed", passing=True)
+        if chromium := _started(self._current):
+            if chromium.is_usable:
+                return chromium
+            self._let_go(chromium)  # it died between two pages
+        if self._current is None or self._current.done():
+            self._current = asyncio.create_task(Chromium.start(self._path))
+        return await asyncio.shield(self._current)
 
-    async def close(self) -> None:
-        from playwright.async_api import Error
+    def _let_go(self, chromium: Chromium) -> None:
+        """End one that gives out no more tabs, when the last page in it is done."""
+        if not chromium.is_usable and not chromium.at_work:
+            self._end(chromium)
 
-        try:
-            await self.context.close()
-        except Error:  # Chromium is gone, and the context with it
-            return
-
-    async def _until_quiet(self) -> None:
-        from playwright.async_api import TimeoutError as DrawTimeout
-
-        try:
-            await self.page.wait_for_load_state("networkidle", timeout=QUIET_SECONDS * 1000)
-        except DrawTimeout:  # it polls: what is there now is what there is
-            return
-
-    async def _press_more(self, button: str, milliseconds: float) -> None:
-        """A press has worked when there are more links, or no button."""
-        for _ in range(CLICKS_PER_PAGE):
-            if await self.page.locator(button).count() == 0:
-                return
-            links = await self.page.locator("a[href]").count()
-            await self.page.locator(button).first.click(timeout=milliseconds)
-            await self.page.wait_for_function(
-                "([button, links]) => document.querySelectorAll('a[href]').length > links || !document.querySelector(button)",
-                arg=[button, links],
-                timeout=milliseconds,
-            )
+    def _end(self, chromium: Chromium) -> None:
+        if chromium not in self._endings:
+            self._endings[chromium] = asyncio.create_task(chromium.end())
 
 
-def _limit(seconds: float, delay: float) -> float:
-    """The hard limit of a page: a page makes a few requests, and a list may have many parts."""
-    return 6 * seconds + 10 * delay
+def _started(start: asyncio.Task[Chromium] | None) -> Chromium | None:
+    """What came of a start that is done and did not fail."""
+    if start is None or not start.done() or start.cancelled() or start.exception():
+        return None
+    return start.result()

@@ -19,8 +19,10 @@ from yarl import URL
 from pipelines.crawl.addresses import Addresses, GuardedResolver, PrivateAddress
 from pipelines.crawl.body import TooLarge, Unpacker
 from pipelines.crawl.gate import Gate
+from pipelines.crawl.links import ROBOTS_TAG
 from pipelines.crawl.settings import CrawlSettings
-from pipelines.crawl.urls import absolute_url
+from pipelines.crawl.urls import absolute_url, host_of
+from pipelines.crawl.warc import Tape
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 ANY_TYPE: tuple[str, ...] = ()
@@ -33,11 +35,15 @@ Permit = Callable[[str], Awaitable[None]]
 
 
 class FetchError(Exception):
-    """A document was not got. `passing`: it may be there later, so it is worth another try."""
+    """A document was not got. `passing`: it may be there later, so it is worth another try.
+
+    `host_is_down`: it is not the page's fault, since nothing on its host answers.
+    """
 
     def __init__(self, reason: str, detail: str = "", *, passing: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason, self.detail, self.passing, self.retry_after = reason, detail, passing, retry_after
+        self.host_is_down = False
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,21 @@ class Fetcher:
     def __init__(self, settings: CrawlSettings) -> None:
         self.settings = settings
         self.addresses = Addresses(settings.allow_private, settings.resolve)
-        self.user_agent = full_user_agent(settings)
+        self.headers = {
+            "User-Agent": full_user_agent(settings),
+            "Accept": "text/html,application/xhtml+xml,*/*;q=0.5",
+            "Accept-Encoding": "gzip, deflate",
+            "Accept-Language": "fa,en;q=0.5",
+        }
+        self.tapes: dict[str, Tape] = {}  # by host: where its exchanges are recorded
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(resolver=GuardedResolver(self.addresses), limit=0, ttl_dns_cache=300)
-        headers = {"User-Agent": self.user_agent, "Accept-Encoding": "gzip, deflate", "Accept-Language": "fa,en;q=0.5"}
         self._session = aiohttp.ClientSession(
-            connector=connector, headers=headers, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
+        # aiohttp would ask again by itself, at once and past the host's turn, where a connection that was kept breaks.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -100,7 +113,8 @@ class Fetcher:
             self._check_address(url)
             await permit(url)
             async with gate:
-                response = await self._exchange(url, types, max_bytes or self.settings.max_body_bytes, headers or {})
+                exchange = Exchange(url, {**self.headers, **(headers or {})}, types, max_bytes or self.settings.max_body_bytes)
+                response = await self._exchange(exchange, gate)
             if response.status not in REDIRECTS:
                 return response
             target = absolute_url(url, response.headers.get("location", ""))
@@ -119,40 +133,74 @@ class Fetcher:
         except PrivateAddress as error:
             raise FetchError("private-address", str(error)) from error
 
-    async def _exchange(self, url: str, types: tuple[str, ...], max_bytes: int, headers: Mapping[str, str]) -> Response:
+    async def _exchange(self, exchange: Exchange, gate: Gate) -> Response:
         timeout = aiohttp.ClientTimeout(total=self.settings.timeout_seconds)
+        target = URL(exchange.url, encoded=True)
         try:
-            async with self._session.get(
-                URL(url, encoded=True), allow_redirects=False, timeout=timeout, headers=headers
-            ) as answer:
-                fields = {name.lower(): value for name, value in answer.headers.items()}
-                response = Response(url, answer.status, fields, b"")
-                if answer.status != 200:
-                    return response
-                if types and response.content_type and response.content_type not in types:
-                    raise FetchError("bad-type", response.content_type)
-                unpacker = Unpacker(fields.get("content-encoding", ""), max_bytes)
-                async for piece in answer.content.iter_any():
-                    unpacker.add(piece)
-                return Response(url, answer.status, fields, unpacker.body())
+            async with self._session.get(target, allow_redirects=False, timeout=timeout, headers=exchange.headers) as answer:
+                gate.answered_in(time.monotonic() - exchange.began)
+                return await exchange.receive(answer)
         except TooLarge as error:
+            exchange.truncated = "length"
             raise FetchError("too-large", str(error)) from error
         except zlib.error as error:
             raise FetchError("bad-encoding", str(error), passing=True) from error
         except TimeoutError as error:
+            exchange.truncated = "time"
             raise FetchError("timeout", f"{self.settings.timeout_seconds} s", passing=True) from error
         except aiohttp.ClientConnectorDNSError as error:
             if isinstance(error.os_error, PrivateAddress):
                 raise FetchError("private-address", str(error.os_error)) from error
             raise FetchError("dns", str(error), passing=True) from error
         except aiohttp.ClientPayloadError as error:
+            exchange.truncated = "disconnect"
             raise FetchError("truncated", str(error), passing=True) from error
         except (aiohttp.ClientConnectionError, ConnectionError) as error:
+            exchange.truncated = "disconnect"
             raise FetchError("connection", str(error) or type(error).__name__, passing=True) from error
         except aiohttp.InvalidURL as error:
             raise FetchError("bad-url", str(error)) from error
         except aiohttp.ClientError as error:
             raise FetchError("bad-response", str(error)) from error
+        finally:
+            if tape := self.tapes.get(host_of(exchange.url)):
+                exchange.record(tape)
+
+
+class Exchange:
+    """One request and what came back, as far as it came."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], types: tuple[str, ...], max_bytes: int) -> None:
+        self.url, self.headers, self.types, self.max_bytes = url, headers, types, max_bytes
+        self.began = time.monotonic()
+        self.truncated = ""
+        self._answer: aiohttp.ClientResponse | None = None
+        self._pieces: list[bytes] = []
+
+    async def receive(self, answer: aiohttp.ClientResponse) -> Response:
+        """The whole answer; the body only of a 200. Raises FetchError, TooLarge and what aiohttp raises."""
+        self._answer = answer
+        fields = {name.lower(): value for name, value in answer.headers.items()}
+        fields[ROBOTS_TAG] = "\n".join(answer.headers.getall(ROBOTS_TAG, []))  # each may name the crawler that it is for
+        response = Response(self.url, answer.status, fields, b"")
+        if answer.status != 200:
+            return response
+        if self.types and response.content_type and response.content_type not in self.types:
+            self.truncated = "unspecified"
+            raise FetchError("bad-type", response.content_type)
+        unpacker = Unpacker(fields.get("content-encoding", ""), self.max_bytes)
+        async for piece in answer.content.iter_any():
+            self._pieces.append(piece)
+            unpacker.add(piece)
+        return Response(self.url, answer.status, fields, unpacker.body())
+
+    def record(self, tape: Tape) -> None:
+        """Put it on a tape."""
+        if self._answer is None:
+            tape.write(self.url, self.headers)
+            return
+        status = f"{self._answer.status} {self._answer.reason or ''}".rstrip()
+        tape.write(self.url, self.headers, status, self._answer.headers.items(), b"".join(self._pieces), self.truncated)
 
 
 def full_user_agent(settings: CrawlSettings) -> str:

@@ -1,27 +1,54 @@
 """A host's frontier: every URL it knows and what became of it, first found first fetched.
 
-It lives in memory (about 0.3 KB a URL) and writes a journal, which its owner seals with every segment; replaying the
-journals of the sealed segments gives the same frontier again, on any node.
+It is an SQLite file on the owner's node (about 0.3 KB a URL on disk, flat in memory), and only a cache: everything that
+happened since the last segment is one open transaction, committed when the segment is sealed together with its journal.
+So a killed process leaves the frontier of the last seal, and a node that has no file, or an old one, reads the journals.
 """
 
 from __future__ import annotations
 
-import heapq
+import json
+import sqlite3
 from collections import Counter, deque
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from pipelines.tables import FRONTIER
+
 # stored: a content page; read: a list page or sitemap; alias: another URL led to the same page
 State = Literal["found", "retry", "stored", "read", "failed", "alias"]
-PENDING = frozenset({"found", "retry"})
+AHEAD = 256  # entries read from the file at once
+
+_COLUMNS = FRONTIER.schema.names
+_ENTRY = "url, source, kind, depth, found_on, attempts, retry_at, etag, last_modified, shape"
+_SCHEMA = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = OFF;  -- after a power cut the journals are read again
+    PRAGMA cache_size = -16000;  -- KiB
+    CREATE TABLE IF NOT EXISTS urls (
+        seq INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, source TEXT NOT NULL, kind TEXT NOT NULL, depth INTEGER NOT NULL,
+        found_on TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, retry_at REAL NOT NULL,
+        checked_at REAL NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, shape TEXT NOT NULL);
+    CREATE INDEX IF NOT EXISTS waiting ON urls (retry_at) WHERE state = 'retry';
+    CREATE TABLE IF NOT EXISTS sealed (number INTEGER NOT NULL, digest TEXT NOT NULL);
+"""
 
 
-@dataclass(frozen=True)
+class FrontierInUse(RuntimeError):
+    """Another process of this node has the file: an owner that was replaced and has not noticed yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """One URL to fetch. `kind`: page or sitemap."""
+    """One URL to fetch. `kind`: page or sitemap.
+
+    `etag` and `last_modified`: what the site said of the version that is stored. `shape`: see `shapes.py`.
+    """
 
     url: str
     source: str
@@ -30,86 +57,238 @@ class Entry:
     found_on: str = ""
     attempts: int = 0
     retry_at: float = 0.0  # unix seconds
+    etag: str = ""
+    last_modified: str = ""
+    shape: str = ""
 
 
 class Frontier:
-    """`journal`: what happened since it was last sealed."""
+    """`Frontier(path)` opens or makes the file. Raises FrontierInUse.
 
-    def __init__(self) -> None:
-        self.states: dict[str, State] = {}
+    `sealed`: number and digest of the last segment that it knows (0 and "" when none).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                raise FrontierInUse(str(path)) from error
+            self._remove()  # damaged, for example by a power cut
+            self._db = self._open()
+        self._load()
+
+    def _open(self) -> sqlite3.Connection:
+        # one thread at a time uses it, but not always the same one
+        db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64)
+        try:
+            db.executescript(_SCHEMA)
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db
+
+    def _load(self) -> None:
+        self.sealed: tuple[int, str] = self._db.execute("SELECT number, digest FROM sealed").fetchone() or (0, "")
+        self._next_seq: int = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM urls").fetchone()[0]
+        self._first_new = self._next_seq
+        self._changed: set[int] = set()  # older ones that changed since the last seal
+        self._count()
+        self._rewind()
+
+    def _count(self) -> None:
+        self.counts: Counter[str] = Counter()  # URLs by state
         self.stored: Counter[str] = Counter()  # content pages of each source
-        self.journal: list[dict[str, Any]] = []
-        self._queue: deque[Entry] = deque()
-        self._waiting: list[tuple[float, int, Entry]] = []
-        self._ticket = 0
+        self.urls_of: Counter[str] = Counter()  # URLs of each source
+        for source, state, n in self._db.execute("SELECT source, state, count(*) FROM urls GROUP BY source, state"):
+            self.counts[state] += n
+            self.urls_of[source] += n
+            self.stored[source] += n if state == "stored" else 0
+        alike = self._db.execute("SELECT source, shape, count(*) FROM urls WHERE shape != '' GROUP BY source, shape")
+        self.alike: Counter[tuple[str, str]] = Counter({(source, shape): n for source, shape, n in alike})
 
-    @classmethod
-    def replay(cls, journals: Iterable[pa.Table]) -> Frontier:
-        """The frontier as it was when the last of these journals was sealed."""
-        frontier = cls()
-        found: dict[str, Entry] = {}
-        for journal in journals:
-            for row in journal.to_pylist():
-                state = row.pop("state")
-                frontier.states[row["url"]] = state
-                frontier.stored[row["source"]] += state == "stored"
-                if state in PENDING:
-                    found[row["url"]] = Entry(**row)
-        for url, entry in found.items():
-            if frontier.states[url] in PENDING:
-                frontier._put(entry)
-        return frontier
+    def _rewind(self) -> None:
+        """Read the queue from its beginning."""
+        self._queue: deque[tuple[int, Entry]] = deque()
+        self._cursor = 0
+        self._retried: set[int] = set()  # given out again since; the queue must not give them once more
 
-    def add(self, entry: Entry) -> bool:
-        """A URL was found; False when it is known already."""
-        if entry.url in self.states:
-            return False
-        self._note(entry, "found")
-        self._put(entry)
-        return True
+    # what is known --------------------------------------------------------------------------------
 
-    def next(self, now: float) -> Entry | None:
-        """The next URL that may be tried now."""
-        while self._waiting and self._waiting[0][0] <= now:
-            entry = heapq.heappop(self._waiting)[2]
-            if self.states[entry.url] in PENDING:
-                return entry
-        while self._queue:
-            entry = self._queue.popleft()
-            if self.states[entry.url] in PENDING:  # else another URL led to it meanwhile
-                return entry
-        return None
+    def unknown(self, urls: Sequence[str]) -> list[str]:
+        """Those that were never found, in their order (about 2 µs each)."""
+        question = "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT url FROM urls)"
+        return [url for (url,) in self._db.execute(question, (json.dumps(urls),))]
 
-    def retry(self, entry: Entry, at: float) -> None:
-        """Try again, not before `at` (unix seconds)."""
-        entry = replace(entry, attempts=entry.attempts + 1, retry_at=at)
-        self._note(entry, "retry")
-        self._put(entry)
-
-    def settle(self, entry: Entry, state: State) -> None:
-        """What became of a URL."""
-        self.stored[entry.source] += state == "stored"
-        self._note(entry, state)
+    def state(self, url: str) -> State | None:
+        """What became of a URL; None for one that was never found."""
+        row = self._db.execute("SELECT state FROM urls WHERE url = ?", (url,)).fetchone()
+        return row[0] if row else None
 
     def is_pending(self, url: str) -> bool:
-        return self.states.get(url) in PENDING
+        return self.state(url) in ("found", "retry")
+
+    def alias_of(self, url: str) -> str:
+        """The URL whose page this one is; empty when it is no alias."""
+        row = self._db.execute("SELECT found_on FROM urls WHERE url = ? AND state = 'alias'", (url,)).fetchone()
+        return row[0] if row else ""
 
     @property
     def queued(self) -> int:
-        return len(self._queue) + len(self._waiting)
+        """URLs that are not settled, those under way among them."""
+        return self.counts["found"] + self.counts["retry"]
 
     @property
     def wakes_at(self) -> float:
         """When there is a URL to try: 0 for now, else the first retry's time (unix seconds)."""
-        return self._waiting[0][0] if self._waiting and not self._queue else 0.0
+        if self._queue or self._fill():
+            return 0.0
+        row = self._db.execute("SELECT min(retry_at) FROM urls WHERE state = 'retry'").fetchone()
+        return float(row[0] or 0.0)
 
-    def _put(self, entry: Entry) -> None:
-        if not entry.retry_at:
-            self._queue.append(entry)
+    # what happens ---------------------------------------------------------------------------------
+
+    def add(self, entry: Entry) -> bool:
+        """A URL was found; False when it is known already."""
+        if self.state(entry.url) is not None:
+            return False
+        self.insert(entry)
+        return True
+
+    def insert(self, entry: Entry) -> None:
+        """A URL was found that is not known (see `unknown`). Raises sqlite3.IntegrityError when it is."""
+        self._insert(entry, "found")
+
+    def next(self, now: float) -> Entry | None:
+        """The next URL that may be tried now."""
+        columns = f"seq, {_ENTRY}"
+        due = f"SELECT {columns} FROM urls WHERE state = 'retry' AND retry_at <= ? ORDER BY retry_at, seq LIMIT 1"
+        if self.counts["retry"] and (row := self._db.execute(due, (now,)).fetchone()):
+            self._update(row[0], "retry", "found")
+            self._retried.add(row[0])
+            return Entry(*row[1:])
+        while self._queue or self._fill():
+            seq, entry = self._queue.popleft()
+            if seq in self._retried:
+                continue
+            # another URL may have led to it since it was read
+            if self._db.execute("SELECT state FROM urls WHERE seq = ?", (seq,)).fetchone()[0] == "found":
+                return entry
+        return None
+
+    def retry(self, entry: Entry, at: float, *, counts: bool = True) -> None:
+        """Try again, not before `at` (unix seconds). `counts`: it used up one of its tries."""
+        seq, state = self._row(entry.url)
+        self._update(seq, state, "retry", attempts=entry.attempts + counts, retry_at=at)
+
+    def settle(self, entry: Entry, state: State, *, now: float, etag: str = "", last_modified: str = "") -> None:
+        """What became of a URL, known or not. `now`: unix seconds."""
+        said: dict[str, Any] = {"checked_at": now, "etag": etag, "last_modified": last_modified}
+        known = self._row(entry.url, missing_ok=True)
+        if known is None:
+            self._insert(entry, state, **said)
             return
-        self._ticket += 1
-        heapq.heappush(self._waiting, (entry.retry_at, self._ticket, entry))
+        if state == "alias":
+            said["found_on"] = entry.found_on
+        self._update(known[0], known[1], state, source=entry.source, **said)
 
-    def _note(self, entry: Entry, state: State) -> None:
-        self.states[entry.url] = state
-        self.journal.append({**vars(entry), "state": state})
+    def reopen(self, before: float) -> int:
+        """Put what was last looked at before then (unix seconds) into the queue again; how many."""
+        old = "checked_at < ? AND state IN ('stored', 'read', 'failed')"
+        seqs = [seq for (seq,) in self._db.execute(f"SELECT seq FROM urls WHERE {old}", (before,))]
+        self._db.execute(f"UPDATE urls SET state = 'found', attempts = 0, retry_at = 0 WHERE {old}", (before,))
+        self._changed.update(seq for seq in seqs if seq < self._first_new)
+        self._count()
+        self._rewind()
+        return len(seqs)
+
+    # segments -------------------------------------------------------------------------------------
+
+    def journal(self) -> pa.Table:
+        """The rows that changed since the last seal: applied to the frontier of then, they give this one."""
+        wanted = [*sorted(self._changed), *range(self._first_new, self._next_seq)]
+        names = ", ".join(_COLUMNS)
+        question = f"SELECT {names} FROM urls WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
+        rows = self._db.execute(question, (json.dumps(wanted),)).fetchall()
+        columns = zip(*rows, strict=True) if rows else ([] for _ in _COLUMNS)
+        return pa.table([pa.array(c, f.type) for c, f in zip(columns, FRONTIER.schema, strict=True)], schema=FRONTIER.schema)
+
+    def commit(self, number: int, digest: str) -> None:
+        """The segment with this number holds the journal; `digest` tells it from another run's."""
+        self._db.execute("DELETE FROM sealed")
+        self._db.execute("INSERT INTO sealed VALUES (?, ?)", (number, digest))
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN IMMEDIATE")
+        self.sealed = (number, digest)
+        self._first_new, self._changed = self._next_seq, set()
+
+    def apply(self, journals: Iterable[tuple[int, str, pa.Table]]) -> None:
+        """Sealed segments that this file does not know: number, digest and journal of each, in their order."""
+        places = ", ".join("?" * len(_COLUMNS))
+        for number, digest, journal in journals:
+            columns = (journal.column(name).to_pylist() for name in _COLUMNS)
+            self._db.executemany(
+                f"INSERT OR REPLACE INTO urls ({', '.join(_COLUMNS)}) VALUES ({places})", zip(*columns, strict=True)
+            )
+            self.commit(number, digest)
+        self._load()
+
+    def clear(self) -> None:
+        """Forget everything: the file belongs to another run."""
+        self._db.execute("DELETE FROM urls")
+        self._db.execute("DELETE FROM sealed")
+        self._load()
+
+    def close(self, *, delete: bool = False) -> None:
+        """What was not committed is forgotten. `delete`: the file too; it can be made again."""
+        self._db.close()
+        if delete:
+            self._remove()
+
+    # the file -------------------------------------------------------------------------------------
+
+    def _fill(self) -> bool:
+        """Read a few more of the queue; False at its end."""
+        question = f"SELECT seq, {_ENTRY} FROM urls WHERE seq > ? AND state = 'found' ORDER BY seq LIMIT ?"
+        for row in self._db.execute(question, (self._cursor, AHEAD)):
+            self._queue.append((row[0], Entry(*row[1:])))
+        if self._queue:
+            self._cursor = self._queue[-1][0]
+        return bool(self._queue)
+
+    def _row(self, url: str, *, missing_ok: bool = False) -> Any:
+        row = self._db.execute("SELECT seq, state FROM urls WHERE url = ?", (url,)).fetchone()
+        if row is None and not missing_ok:
+            raise KeyError(url)
+        return row
+
+    def _insert(self, entry: Entry, state: State, *, checked_at: float = 0.0, etag: str = "", last_modified: str = "") -> None:
+        values = (
+            self._next_seq, entry.url, entry.source, entry.kind, entry.depth, entry.found_on, state, entry.attempts,
+            entry.retry_at, checked_at, etag, last_modified, entry.shape,
+        )  # fmt: skip
+        self._db.execute("INSERT INTO urls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self._next_seq += 1
+        self.counts[state] += 1
+        self.urls_of[entry.source] += 1
+        self.stored[entry.source] += state == "stored"
+        if entry.shape:
+            self.alike[entry.source, entry.shape] += 1
+
+    def _update(self, seq: int, before: str, state: State, **values: Any) -> None:
+        assignments = "".join(f", {name} = ?" for name in values)
+        self._db.execute(f"UPDATE urls SET state = ?{assignments} WHERE seq = ?", (state, *values.values(), seq))
+        self.counts[before] -= 1
+        self.counts[state] += 1
+        if state == "stored":
+            self.stored[values["source"]] += 1
+        if seq < self._first_new:
+            self._changed.add(seq)
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                Path(f"{self.path}{suffix}").unlink()

@@ -14,18 +14,20 @@ from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from cluster.cache import cache_folder
 from cluster.lease import Lease, LeaseHeld, LeaseLost
-from pipelines.artifact import AlreadySealed, ArtifactFolder
+from pipelines.artifact import AlreadySealed, ArtifactFolder, fingerprint
 from pipelines.crawl.browser import TABS, Browser
 from pipelines.crawl.fetch import Fetcher, FetchError
-from pipelines.crawl.frontier import Entry, Frontier
+from pipelines.crawl.frontier import Entry, Frontier, FrontierInUse
 from pipelines.crawl.gate import Gate
 from pipelines.crawl.harvest import Fetched, Harvest
 from pipelines.crawl.manners import Manners
 from pipelines.crawl.permission import Permission
-from pipelines.crawl.segments import Segment, journals, seal, sealed_segments, unit_prefix
+from pipelines.crawl.segments import Segment, is_sealed_as, journal_of, number_sealed, seal, unit_prefix
 from pipelines.crawl.source import Source
 from pipelines.crawl.urls import canonical_url, host_of, same_site
+from pipelines.crawl.warc import Tape, name_of
 
 REPORT_EVERY = 2.0  # seconds between two notes on progress
 PROGRESS = "progress.json"
@@ -35,14 +37,15 @@ Task = asyncio.Task[Fetched | FetchError]
 
 @dataclass(frozen=True)
 class HostPlan:
-    """A host and the sources on it."""
+    """A host and the sources on it. `refresh_before`: fetch again what was last looked at before then (unix seconds)."""
 
     host: str
     sources: tuple[Source, ...]
+    refresh_before: float = 0.0
 
     @property
     def needs_browser(self) -> bool:
-        return any(source.render == "browser" for source in self.sources)
+        return any(source.render != "http" for source in self.sources)
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,21 @@ class HostOwner:
         self.sources = {source.name: source for source in plan.sources}
         self.lease = HostLease(self.folder, "lease", what=f"host {plan.host}")
         self._held: Entry | None = None
-        self._before = (0, 0)  # pages and failures of earlier segments
 
     async def run(self, seconds: float) -> SliceReport:
         """Fetch for about so long, sealing a segment whenever one is full and at the end."""
         with ExitStack() as stack:
             await self._take_lease(stack)
-            self._remember()
+            self._remember(stack)
             if not self.number:
                 await self._sow()
+            elif self.plan.refresh_before:
+                self.frontier.reopen(self.plan.refresh_before)
             reporter = asyncio.create_task(self._report())
             try:
-                return await self._work(time.monotonic() + seconds)
+                report = await self._work(time.monotonic() + seconds)
+                await self._note_progress()
+                return report
             except (AlreadySealed, LeaseLost):  # somebody took over: what was sealed stands, the rest is theirs to fetch
                 return SliceReport(self.plan.host, finished=False)
             finally:
@@ -109,18 +115,33 @@ class HostOwner:
                     raise
                 await asyncio.sleep(1.0)
 
-    def _remember(self) -> None:
-        """Everything that earlier slices knew, from their segments."""
-        segments = sealed_segments(self.out, self.plan.host)
-        self.number = len(segments)
-        failed = sum(sum(record.dropped.values()) for record in segments)
-        self._before = (sum(record.rows_in for record in segments) - failed, failed)
-        self.frontier = Frontier.replay(journals(self.out, segments))
+    def _remember(self, stack: ExitStack) -> None:
+        """Everything that earlier slices knew."""
+        self.number = number_sealed(self.out, self.plan.host)
+        self.frontier = self._open_frontier(stack)
         self.manners = Manners.load(self.folder)
-        self.gate = Gate(max(s.delay for s in self.plan.sources), max(s.concurrency for s in self.plan.sources))
+        sources = self.plan.sources
+        self.gate = Gate(max(s.delay for s in sources), max(s.concurrency for s in sources), max(s.throttle for s in sources))
         self.gate.pause(self.manners.resumes_at - time.time())
         self.permission = Permission(self.fetcher, self.gate, self.plan.host, self.manners.robots)
-        self.harvest = Harvest(self.sources, self.frontier, self.fetcher, self.gate, self.permission, self.browser)
+        self.harvest = Harvest(self.sources, self.frontier, self.fetcher, self.gate, self.permission, self.manners, self.browser)
+        if self.fetcher.settings.warc:
+            self.fetcher.tapes[self.plan.host] = Tape()
+
+    def _open_frontier(self, stack: ExitStack) -> Frontier:
+        """This node's file, brought up to the last sealed segment."""
+        folder, prefix = cache_folder("crawl", fingerprint(self.out.folder.url)), unit_prefix(self.plan.host)
+        try:
+            frontier = Frontier(folder / f"{prefix}.sqlite")
+            stack.callback(frontier.close)
+        except FrontierInUse:  # by an owner that does not know yet that it was replaced
+            frontier = Frontier(folder / f"{prefix}.e{self.lease.epoch:06d}.sqlite")
+            stack.callback(frontier.close, delete=True)
+        if not is_sealed_as(self.out, self.plan.host, *frontier.sealed):
+            frontier.clear()
+        known, _ = frontier.sealed
+        frontier.apply(journal_of(self.out, self.plan.host, number) for number in range(known + 1, self.number + 1))
+        return frontier
 
     async def _sow(self) -> None:
         """What the sources start from."""
@@ -140,11 +161,13 @@ class HostOwner:
     async def _work(self, deadline: float) -> SliceReport:
         while True:
             await self._fill(deadline)
-            finished = not self.frontier.queued and self._held is None
             await self._seal()
+            if not self.frontier.queued:
+                self.frontier.close(delete=True)
+                return SliceReport(self.plan.host, finished=True)
             wakes_at = max(self.frontier.wakes_at, time.time() + self.gate.resumes_in)
-            if finished or time.monotonic() + wakes_at - time.time() >= deadline:
-                return SliceReport(self.plan.host, finished, wakes_at)
+            if time.monotonic() + wakes_at - time.time() >= deadline:
+                return SliceReport(self.plan.host, finished=False, wakes_at=wakes_at)
             await asyncio.sleep(max(0.0, wakes_at - time.time()))
 
     async def _fill(self, deadline: float) -> None:
@@ -167,7 +190,7 @@ class HostOwner:
         if not self.lease.is_held:
             raise LeaseLost(f"{self.plan.host}: the lease is out")
         now = time.monotonic()
-        return now < deadline and now + self.gate.resumes_in <= deadline + self.gate.delay and not self.harvest.segment.is_full
+        return now < deadline and now + self.gate.resumes_in <= deadline + self.gate.rest and not self.harvest.segment.is_full
 
     def _next(self, under_way: deque[tuple[Entry, Task]]) -> Entry | None:
         """The next URL to try; None when there is none now, or when it depends on what is under way (`max_pages`)."""
@@ -186,22 +209,32 @@ class HostOwner:
         return None
 
     async def _seal(self) -> None:
-        segment, journal = self.harvest.segment, self.frontier.journal
+        segment, journal = self.harvest.segment, self.frontier.journal()
         self.manners.resumes_at = time.time() + self.gate.resumes_in
         await asyncio.to_thread(self.manners.save, self.folder)
-        if not journal:
+        if not journal.num_rows:
             return
         self.lease.renew()
-        self.harvest.segment, self.frontier.journal = Segment(), []
-        await asyncio.to_thread(seal, self.out, self.plan.host, self.number + 1, self.lease.epoch, segment, journal)
-        self.number += 1
-        self._before = (self._before[0] + len(segment.pages), self._before[1] + len(segment.failures))
+        number, epoch = self.number + 1, self.lease.epoch
+        if tape := self.fetcher.tapes.get(self.plan.host):
+            await asyncio.to_thread(self.out.folder.write, name_of(unit_prefix(self.plan.host), number, epoch), tape.take())
+        self.harvest.segment = Segment()
+        digest = await asyncio.to_thread(seal, self.out, self.plan.host, number, epoch, segment, journal)
+        self.frontier.commit(number, digest)
+        self.number = number
 
     async def _report(self) -> None:
         """Note now and then how far it is, for whoever watches."""
         while True:
             await asyncio.sleep(REPORT_EVERY)
-            segment = self.harvest.segment
-            done, failed = self._before[0] + len(segment.pages), self._before[1] + len(segment.failures)
-            note = {"done": done, "failed": failed, "queued": self.frontier.queued}
-            await asyncio.to_thread(self.folder.write, PROGRESS, json.dumps(note).encode())
+            await self._note_progress()
+
+    async def _note_progress(self) -> None:
+        counts = self.frontier.counts
+        note = {
+            "done": counts["stored"] + counts["read"],
+            "failed": counts["failed"],
+            "queued": self.frontier.queued,
+            "resumes_at": time.time() + self.gate.resumes_in,
+        }
+        await asyncio.to_thread(self.folder.write, PROGRESS, json.dumps(note).encode())

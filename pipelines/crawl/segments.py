@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
-from pipelines.artifact import UNITS, ArtifactFolder, UnitRecord
+from pipelines.artifact import UNITS, ArtifactFolder, Shard, UnitRecord
 from pipelines.tables import FAILURES, FRONTIER, PAGES
 
 MAX_PAGES = 1_000  # a segment is sealed at the latest when it holds so many pages ...
@@ -46,28 +45,39 @@ def unit_prefix(host: str) -> str:
     return re.sub(r"[^a-z0-9.-]", "_", host.lower())
 
 
-def sealed_segments(out: ArtifactFolder, host: str) -> list[UnitRecord]:
-    """A host's segments, in the order in which they were sealed."""
+def number_sealed(out: ArtifactFolder, host: str) -> int:
+    """How many segments of a host are sealed; they are numbered from 1."""
     pattern = re.compile(rf"{UNITS}/{re.escape(unit_prefix(host))}-\d{{6}}\.json")
-    paths = [path for path in out.folder.list(UNITS) if pattern.fullmatch(path)]
-    return [UnitRecord.model_validate_json(out.folder.read(path)) for path in sorted(paths)]
+    return sum(1 for path in out.folder.list(UNITS) if pattern.fullmatch(path))
 
 
-def journals(out: ArtifactFolder, segments: list[UnitRecord]) -> Iterator[pa.Table]:
-    """The frontier's journal of every segment."""
-    for record in segments:
-        for shard in record.shards:
-            if shard.table == FRONTIER.name:
-                yield out.read_shard(shard.path)
+def journal_of(out: ArtifactFolder, host: str, number: int) -> tuple[int, str, pa.Table]:
+    """A sealed segment's number, the digest of its journal, and the journal."""
+    shard = _journal_shard(out.record(_unit(host, number)))
+    return number, shard.digest, out.read_shard(shard.path)
 
 
-def seal(out: ArtifactFolder, host: str, number: int, epoch: int, segment: Segment, journal: list[dict[str, Any]]) -> UnitRecord:
-    """Raises AlreadySealed when another owner was first with this number."""
-    return out.seal(
-        f"{unit_prefix(host)}-{number:06d}",
-        {PAGES: PAGES.table(segment.pages), FAILURES: FAILURES.table(segment.failures), FRONTIER: FRONTIER.table(journal)},
+def is_sealed_as(out: ArtifactFolder, host: str, number: int, digest: str) -> bool:
+    """Whether the segment with this number holds the journal with this digest."""
+    return number <= number_sealed(out, host) and (not number or _journal_shard(out.record(_unit(host, number))).digest == digest)
+
+
+def seal(out: ArtifactFolder, host: str, number: int, epoch: int, segment: Segment, journal: pa.Table) -> str:
+    """The digest of the journal. Raises AlreadySealed when another owner was first with this number."""
+    record = out.seal(
+        _unit(host, number),
+        {PAGES: PAGES.table(segment.pages), FAILURES: FAILURES.table(segment.failures), FRONTIER: journal},
         rows_in=len(segment.pages) + len(segment.failures),
         dropped=segment.reasons,
         facts=dict(segment.facts),
         attempt=f"e{epoch:06d}",
     )
+    return _journal_shard(record).digest
+
+
+def _unit(host: str, number: int) -> str:
+    return f"{unit_prefix(host)}-{number:06d}"
+
+
+def _journal_shard(record: UnitRecord) -> Shard:
+    return next(shard for shard in record.shards if shard.table == FRONTIER.name)

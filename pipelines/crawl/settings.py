@@ -20,6 +20,8 @@ class CrawlSettings(Settings):
     max_url_length: int = Field(2048, gt=0)
     timeout_seconds: float = execution(20.0, gt=0)  # a whole exchange
     retries: int = execution(3, ge=0)
+    patience_seconds: float = execution(6 * 3600.0, ge=0)  # wait so long for a host that stopped answering
+    warc: bool = execution(False)  # keep every exchange in warc/*.warc.gz beside the pages
     slice_seconds: float = execution(60.0, gt=0)  # at most this long until a slice of a host is sealed
     workers: int = execution(1, ge=1)
     chromium: str = execution("")  # path of a browser; empty: the system's, else Playwright's own

@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cluster.errors import UserError
+from pipelines.crawl.filesource import FileSource
 from pipelines.crawl.urls import canonical_url, host_of, path_of
 from pipelines.recipe import explain
 from pipelines.settings import Settings, execution
@@ -117,13 +118,17 @@ class Source(Settings):
             return False
         if not self._follow or self._follow.search(path):
             return True
-        return bool(self._content and self._content.search(path))
+        return self.names_as_content(url)
 
     def is_content(self, url: str) -> bool:
         """Whether extraction uses the page at this URL."""
         if self._content:
-            return bool(self._content.search(path_of(url)))
+            return self.names_as_content(url)
         return url not in self.start and not any(pattern.fullmatch(url) for pattern in self._numbered)
+
+    def names_as_content(self, url: str) -> bool:
+        """Whether one of the `content` patterns is about this URL."""
+        return bool(self._content and self._content.search(path_of(url)))
 
     def following_page(self, url: str) -> str | None:
         """The list page after this one; None for the last one and for a page that is no list page."""
@@ -176,7 +181,24 @@ def _canonical(url: str) -> str:
 
 
 def load_source(name: str) -> Source:
-    """A source by built-in name or path of a YAML file. Raises UserError with one line."""
+    """A site's source by built-in name or path of a YAML file. Raises UserError with one line."""
+    source = _load(name)
+    if isinstance(source, FileSource):
+        raise UserError(f"source {source.name} is files: there is nothing to crawl, `gaokerena extract` reads them")
+    return source
+
+
+def load_sources(names: Iterable[str]) -> list[Source]:
+    """The sites among several sources, each name once. Raises UserError with one line."""
+    return [source for source in _load_all(names) if isinstance(source, Source)]
+
+
+def load_file_sources(names: Iterable[str]) -> list[FileSource]:
+    """The others: sources that are files and need no crawl. Raises UserError with one line."""
+    return [source for source in _load_all(names) if isinstance(source, FileSource)]
+
+
+def _load(name: str) -> Source | FileSource:
     path = BUILT_IN / f"{name}.yaml"
     if not path.is_file():
         path = Path(name)
@@ -185,9 +207,8 @@ def load_source(name: str) -> Source:
     return _read(str(path), path.stat().st_mtime_ns)
 
 
-def load_sources(names: Iterable[str]) -> list[Source]:
-    """Several sources, each name once. Raises UserError with one line."""
-    sources = [load_source(name) for name in names]
+def _load_all(names: Iterable[str]) -> list[Source | FileSource]:
+    sources = [_load(name) for name in names]
     seen: set[str] = set()
     for source in sources:
         if source.name in seen:
@@ -202,14 +223,16 @@ def built_in_sources() -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _read(path: str, _changed: int) -> Source:
+def _read(path: str, _changed: int) -> Source | FileSource:
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"source {path} is not readable YAML: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"source {path}: expected keys and values, found {type(values).__name__}")
+    model = FileSource if {"files", "hub"} & values.keys() else Source
     try:
-        return Source.model_validate(values)
+        source = model.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"source {path}: {explain(error, Source)}") from error
+        raise UserError(f"source {path}: {explain(error, model)}") from error
+    return source.beside(Path(path).parent) if isinstance(source, FileSource) else source

@@ -22,12 +22,14 @@ from pipelines.crawl.chromium import chromium_path
 from pipelines.crawl.fetch import Fetcher
 from pipelines.crawl.harvest import PAGES_OF
 from pipelines.crawl.owner import HostOwner, HostPlan, SliceReport
+from pipelines.crawl.refresh import HISTORY, refresh_before
 from pipelines.crawl.settings import CrawlSettings
 from pipelines.crawl.source import Source, load_sources
+from pipelines.crawl.warc import FOLDER as WARC
 from pipelines.crawl.watch import watching
 from pipelines.recipe import Recipe
 from pipelines.steps import Outcome, StepRun
-from pipelines.tables import FAILURES
+from pipelines.tables import FAILURES, FRONTIER
 
 
 def check(recipe: Recipe) -> None:
@@ -38,15 +40,20 @@ def check(recipe: Recipe) -> None:
             f"crawl.contact is empty, and {away[0]} is somebody else's site: say who crawls, with an address or a page "
             "of yours, for example --set crawl.contact=mailto:you@example.org"
         )
-    if any(source.render == "browser" for source in sources):
+    if any(source.render != "http" for source in sources):
         chromium_path(recipe.crawl.chromium)
 
 
 def crawl(run: StepRun) -> Outcome:
     """Fetch every source to its end, or to its limits."""
     sources = load_sources(run.recipe.crawl.sources)
-    with _settings(run.recipe) as settings, watching(run.out, [source.host for source in sources], run.progress):
-        plans = {plan.host: plan for plan in plan_hosts(sources)}
+    if not sources:
+        return Outcome(notes=["no source is a site: there was nothing to crawl"])
+    with (
+        crawl_settings(run.recipe) as settings,
+        watching(run.out, [source.host for source in sources], run.progress) as watch,
+    ):
+        plans = {plan.host: plan for plan in plan_hosts(sources, refresh_before(run.out.folder))}
         while plans:
             wakes: list[float] = []
             groups = share_out(list(plans.values()), settings.workers)
@@ -55,19 +62,21 @@ def crawl(run: StepRun) -> Outcome:
                 for report in reports:
                     if report.finished:
                         del plans[report.host]
+                        watch.finished(report.host)
                     else:
                         wakes.append(report.wakes_at)
             if plans:
                 time.sleep(max(0.0, min(wakes) - time.time()))
-    return Outcome(notes=_notes_on_empty(run.out, sources))
+    kept = (FRONTIER.name, HISTORY, WARC)  # for a refresh and for archivists; no part of the content
+    return Outcome(files=kept, volatile_files=kept, notes=_notes_on_empty(run.out, sources))
 
 
-def plan_hosts(sources: list[Source]) -> list[HostPlan]:
+def plan_hosts(sources: list[Source], refresh_before: float = 0.0) -> list[HostPlan]:
     """The sources of each host together, since a host has one owner."""
     by_host: dict[str, list[Source]] = {}
     for source in sources:
         by_host.setdefault(source.host, []).append(source)
-    return [HostPlan(host, tuple(group)) for host, group in by_host.items()]
+    return [HostPlan(host, tuple(group), refresh_before) for host, group in by_host.items()]
 
 
 def share_out(plans: list[HostPlan], workers: int) -> list[list[HostPlan]]:
@@ -88,7 +97,7 @@ async def _crawl_slice(plans: list[HostPlan], out: ArtifactFolder, settings: Cra
 
 
 @contextmanager
-def _settings(recipe: Recipe) -> Iterator[CrawlSettings]:
+def crawl_settings(recipe: Recipe) -> Iterator[CrawlSettings]:
     """The recipe's crawl settings; with the demo web served and its names resolved, where the recipe says so."""
     if recipe.demo_web is None:
         yield recipe.crawl

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
 
+from pipelines.crawl.nesting import is_too_nested
 from pipelines.crawl.source import Source
 from pipelines.extract.boilerplate import drop
+from pipelines.extract.dates import published_on
 from pipelines.extract.maintext import main_text
-from pipelines.extract.rules import cut, first_text, split_prefixed, title_of
+from pipelines.extract.rules import cut, drop_ruled, ruled_text, ruled_title, split_prefixed, usual_title
 from pipelines.extract.schema import Marked, read_json_ld, read_microdata
-from pipelines.extract.text import text_of
+from pipelines.extract.text import sound
 
 
 @dataclass(frozen=True)
 class Article:
+    """`published`: `YYYY-MM-DD`, or empty."""
+
     title: str
     text: str
     published: str = ""
@@ -38,55 +42,57 @@ class NotUsed:
 
 def read_page(html: str, source: Source, min_article_words: int) -> Article | Pair | NotUsed:
     """The source's rules first, since they were written for its pages; then schema.org; then the main text."""
-    tree = LexborHTMLParser(html)
-    marked = read_json_ld(tree, html) if "ld+json" in html else Marked()
-    title = title_of(tree, source.extract)
-    if source.kind in ("qa", "mixed") and (pair := _pair(tree, html, source, marked, title)):
-        return pair if pair.question and pair.answer else NotUsed("no-answer" if pair.question else "no-question", "qa")
+    html = sound(html)
+    if is_too_nested(html):
+        return NotUsed("too-nested")
+    tree = LexborHTMLParser(html, options=LexborDocumentOptions.WO_EVENTS)
+    marked = read_json_ld(tree)
+    drop_ruled(tree, source.extract)
+    pair = _pair(tree, html, source, marked) if source.kind in ("qa", "mixed") else None
+    if pair and pair.question and pair.answer:
+        return pair
     if source.kind == "qa":
-        return NotUsed("no-question", "qa")
-    return _article(tree, source, marked, title, min_article_words)
+        return NotUsed("no-answer" if pair and pair.question else "no-question", "qa")
+    return _article(tree, source, marked, min_article_words)
 
 
-def _pair(tree: LexborHTMLParser, html: str, source: Source, marked: Marked, title: str) -> Pair | None:
+def _pair(tree: LexborHTMLParser, html: str, source: Source, marked: Marked) -> Pair | None:
+    """What there is of a question and its answer; None where nothing is."""
     rules = source.extract
+    title = ruled_title(tree, rules)
     if rules.question:
-        question, answer = first_text(tree, rules.question), first_text(tree, rules.answer)
+        usual = usual_title(tree)
+        question = ruled_text(tree, rules.question, only_first=True)
+        answer = cut(ruled_text(tree, rules.answer, only_first=True), rules.cut_at)
         if question or answer:
-            return Pair(title, question, cut(answer, rules.cut_at))
+            return Pair(title or usual, question, answer)
+    if not marked.question and ("schema.org/Question" in html or "schema.org/QAPage" in html):
+        marked = read_microdata(html)
     if marked.question:
-        return Pair(marked.title or title, marked.question, marked.answer)
-    if "schema.org/Question" in html or "schema.org/QAPage" in html:
-        found = read_microdata(html)
-        if found.question:
-            return Pair(found.title or title, found.question, found.answer)
-    if rules.text and rules.question_prefix and (split := split_prefixed(_ruled_text(tree, source), rules)):
-        return Pair(title, *split)
+        return Pair(title or marked.asked_as or usual_title(tree), marked.question, marked.answer)
+    if rules.question_prefix and (split := split_prefixed(cut(ruled_text(tree, rules.text), rules.cut_at), rules)):
+        return Pair(title or usual_title(tree), *split)
     return None
 
 
-def _article(tree: LexborHTMLParser, source: Source, marked: Marked, title: str, min_words: int) -> Article | NotUsed:
-    text = _ruled_text(tree, source)
-    if not text:
-        drop(tree, source.extract.drop)
-        text = cut(_without_title(main_text(tree), title), source.extract.cut_at)
+def _article(tree: LexborHTMLParser, source: Source, marked: Marked, min_words: int) -> Article | NotUsed:
+    rules = source.extract
+    usual = usual_title(tree)
+    title = ruled_title(tree, rules) or marked.title or usual
+    published = published_on(tree, rules.date, marked.published)
+    text = ruled_text(tree, rules.text)
+    if not text and tree.body is not None:
+        drop(tree.body)
+        text = _without_title(main_text(tree), {title, usual})
+    text = cut(text, rules.cut_at)
     if not text:
         return NotUsed("no-text", "article")
     if len(text.split()) < min_words:
         return NotUsed("too-short", "article")
-    return Article(marked.title or title, text, marked.published)
+    return Article(title, text, published)
 
 
-def _ruled_text(tree: LexborHTMLParser, source: Source) -> str:
-    """The text that the source's selector names, without what does not belong; empty when it names nothing here."""
-    rules = source.extract
-    if not rules.text or tree.css_first(rules.text) is None:
-        return ""
-    drop(tree, rules.drop)
-    return cut("\n".join(text_of(node) for node in tree.css(rules.text)), rules.cut_at)
-
-
-def _without_title(text: str, title: str) -> str:
+def _without_title(text: str, titles: set[str]) -> str:
     """The main text often begins with the page's heading, which has a column of its own."""
     first, _, rest = text.partition("\n")
-    return rest if first == title else text
+    return rest if first in titles else text

@@ -1,4 +1,7 @@
-"""Extraction: one unit for each shard of pages, about 1,000 pages a second and core where the source has rules."""
+"""Extraction: one unit for each shard of pages, about 1,000 pages a second and core where the source has rules.
+
+Sources that are files are read here too, without a crawl: see `files.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from functools import partial
 from typing import Any
 
 from pipelines.artifact import Artifact, ArtifactFolder, Input, UnitRecord
-from pipelines.crawl.source import Source, load_sources
+from pipelines.crawl.source import Source, load_file_sources, load_sources
+from pipelines.extract.files import extract_files, readers_of
+from pipelines.extract.locate import inputs_of
 from pipelines.extract.page import Article, NotUsed, Pair, read_page
 from pipelines.extract.settings import ExtractSettings
 from pipelines.recipe import Recipe
@@ -15,15 +20,25 @@ from pipelines.steps import Outcome, StepRun
 from pipelines.tables import ARTICLES, DROPPED, PAGES, QA
 
 
-def external(_recipe: Recipe) -> dict[str, Input]:
-    """Nothing but pages is read."""
-    return {}
+def external(recipe: Recipe) -> dict[str, Input]:
+    """The sources that are files, by content. Raises UserError for a missing file."""
+    return {name: found for source in load_file_sources(recipe.crawl.sources) for name, found in inputs_of(source).items()}
+
+
+def check(recipe: Recipe) -> None:
+    """Raises UserError for files that can't be read or lack a column: a crawl may take days before they are needed."""
+    readers_of(load_file_sources(recipe.crawl.sources))
 
 
 def extract(run: StepRun) -> Outcome:
-    """Pages to articles and question-answer pairs."""
+    """Pages, and rows of files, to articles and question-answer pairs."""
+    names = [*_extract_pages(run), *extract_files(load_file_sources(run.recipe.crawl.sources), run.out, run.progress)]
+    return Outcome(units=names)
+
+
+def _extract_pages(run: StepRun) -> list[str]:
     pages = run.inputs["crawl"]
-    shards = pages.shards(PAGES)
+    shards = pages.shards(PAGES) if pages.rows(PAGES) else []
     names = [_unit(shard) for shard in shards]
     repeated = _repeated(pages)
     work = partial(
@@ -36,7 +51,7 @@ def extract(run: StepRun) -> Outcome:
     items = [(shard, repeated.get(shard, frozenset())) for shard in shards]
     for _ in run.map_units(work, items, names):
         pass
-    return Outcome(units=names)
+    return names
 
 
 def extract_shard(
@@ -87,13 +102,15 @@ def _read(row: dict[str, Any], source: Source, settings: ExtractSettings) -> Art
 def _repeated(pages: Artifact) -> dict[str, frozenset[str]]:
     """By shard, the pages whose address a page before them has; the first in the order of addresses and URLs stays."""
     rows = [
-        (address(row), row["url"], shard)
+        (address(row), row["url"], row["fetched_at"], shard)
         for shard in pages.shards(PAGES)
-        for row in pages.read_shard(shard, ["url", "final_url", "canonical"]).to_pylist()
+        for row in pages.read_shard(shard, ["url", "final_url", "canonical", "fetched_at"]).to_pylist()
     ]
+    rows.sort(key=lambda row: row[2], reverse=True)  # of several versions of a page the newest comes first
+    rows.sort(key=lambda row: row[:2])
     repeated: dict[str, set[str]] = {}
     last = ""
-    for own, url, shard in sorted(rows):
+    for own, url, _, shard in rows:
         if own == last:
             repeated.setdefault(shard, set()).add(url)
         last = own

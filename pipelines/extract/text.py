@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from selectolax.lexbor import LexborNode
 
 BLOCKS = frozenset(
@@ -11,7 +9,15 @@ BLOCKS = frozenset(
     "header hr li main nav ol p pre section summary table tbody td tfoot th thead tr ul".split()
 )
 UNSEEN = frozenset("script style noscript template head title svg math iframe object button select textarea input".split())
-_SPACES = re.compile(r"[^\S\n]+")  # \s does not match ZWNJ (U+200C)
+
+
+def sound(text: str) -> str:
+    """With U+FFFD for NUL and for lone surrogates, which neither Arrow nor every parser takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text.replace("\0", "\ufffd")
 
 
 def text_of(node: LexborNode) -> str:
@@ -23,11 +29,12 @@ def text_of(node: LexborNode) -> str:
 
 def tidy(text: str) -> str:
     """White space folded, empty lines gone."""
-    lines = (_SPACES.sub(" ", line).strip() for line in text.split("\n"))
+    lines = map(one_line, text.split("\n"))
     return "\n".join(line for line in lines if line)
 
 
 def one_line(text: str) -> str:
+    """White space folded; ZWNJ (U+200C) is none."""
     return " ".join(text.split())
 
 

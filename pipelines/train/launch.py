@@ -95,8 +95,7 @@ class _Follower:
         left = figures["seconds_left"]
         self._progress.advance(
             step - (step - 1 if self._seen is None else self._seen),
-            f"loss {figures['loss']:.3f}, learning rate {figures['learning_rate']:.1e}, "
-            f"{figures['tokens_per_second']:,.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left",
+            f"loss {figures['loss']:.3f}, {figures['tokens_per_second']:,.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left",
         )
         self._seen = step
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,23 +18,6 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(7200)]
 RECIPE = REPOSITORY / "tests" / "replay" / "replay.yaml"
 
 
-@pytest.fixture
-def sites(published: Path, tmp_path: Path) -> Iterator[Path]:
-    """The replay web sites on 127.0.1.x:8800; their request log."""
-    script = published.parent / "replay" / "serve_sites.py"
-    if not script.is_file():
-        pytest.skip("needs the replay sites' server beside the published data")
-    log = tmp_path / "requests.jsonl"
-    server = subprocess.Popen(
-        [sys.executable, str(script), "--port", "8800", "--log", str(log)], stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdout is not None
-    assert "forum" in server.stdout.readline(), "the sites did not start"
-    yield log
-    server.terminate()
-    server.wait(10)
-
-
 def test_the_replay(sites: Path, published: Path, tmp_path: Path, figures: list[str]) -> None:
     out, started = tmp_path / "run", time.monotonic()
     driver = Driver(["run", "--recipe", str(RECIPE), "--out", str(out), "--set", f"evaluate.data={published / 'benchmarks'}"])
@@ -46,7 +26,7 @@ def test_the_replay(sites: Path, published: Path, tmp_path: Path, figures: list[
 
     extract = latest(open_storage(out), "extract")
     assert extract is not None
-    urls = {source: set() for source in ("magazine", "app", "forum-2000")}
+    urls: dict[str, set[str]] = {source: set() for source in ("magazine", "app", "forum-2000", "family")}
     for table in (tables.ARTICLES, tables.QA):
         for row in extract.read(table, ["source", "url"]).to_pylist():
             urls[row["source"]].add(row["url"])
@@ -54,6 +34,7 @@ def test_the_replay(sites: Path, published: Path, tmp_path: Path, figures: list[
     assert len(urls["magazine"]) == 1816
     assert len(urls["app"]) == 240
     assert len(urls["forum-2000"]) >= 2000
+    assert len(urls["family"]) >= 9728
 
     disallowed = ("/admin", "/search", "/wp-admin", "replytocom=", "/panel", "/private/")
     requests = [json.loads(line) for line in sites.read_text(encoding="utf-8").splitlines()]

@@ -74,7 +74,7 @@ def as_groups(found: list[int], names: list[int]) -> set[frozenset[int]]:
     return {frozenset(name for name, root in zip(names, found, strict=True) if root == group) for group in found}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(range(12)))
 def test_clusters_do_not_depend_on_the_order(order: list[int]) -> None:
     originals = [random_text(30 + 10 * seed, seed) for seed in range(4)]

@@ -161,3 +161,29 @@ def test_a_gate_keeps_requests_apart_and_one_by_one() -> None:
     assert most == 1
     assert starts[0] - began >= 0.05  # another process may have used the host just now
     assert min(b - a for a, b in pairwise(starts)) >= 0.06  # the answer's time, and the delay
+
+
+def test_a_connection_that_breaks_is_not_asked_again_past_the_hosts_turn() -> None:
+    """The server answers the first request and cuts the kept connection at the second."""
+
+    async def talk() -> int:
+        asked = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal asked
+            while await reader.readuntil(b"\r\n\r\n"):
+                asked += 1
+                if asked > 1:
+                    writer.transport.abort()
+                    return
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok")
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        resolve = {"e.test": f"127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+        async with server, Fetcher(CrawlSettings(sources=["x"], resolve=resolve)) as fetcher:
+            await fetcher.get("http://e.test/1", Gate(0), anywhere)
+            with pytest.raises(FetchError, match="connection"):
+                await fetcher.get("http://e.test/2", Gate(0), anywhere)
+        return asked
+
+    assert asyncio.run(talk()) == 2

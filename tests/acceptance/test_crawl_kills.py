@@ -1,0 +1,175 @@
+"""A crawl whose driver, owners and Chromium are killed at random moments ends like one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import psutil
+import pytest
+
+from cluster.storage import open_storage
+from pipelines import tables
+from pipelines.crawl.source import load_sources
+from pipelines.steps import latest
+from tests.acceptance.request_log import before_robots, fetched_again, read_log, too_many
+from tests.e2e.driver import REPOSITORY, Driver, digests
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(3600)]
+
+REPLAY = REPOSITORY / "tests" / "replay"
+SITES = ("forum", "magazine", "app")
+SOURCES = {source.name: source for source in load_sources(str(REPLAY / "sources" / f"{site}.yaml") for site in SITES)}
+SEED = 20261122
+# Pages under way at a host when its owner dies: one on the wire and one that waits its turn; a browser's tabs, too.
+UNDER_WAY = {"forum": 2, "magazine": 2, "app": 5}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """`target` dies as soon as `site` has been asked `requests` times."""
+
+    target: str  # driver, owner or chromium
+    site: str
+    requests: int
+
+
+class Asked:
+    """How often each site was asked so far, from the log as it grows."""
+
+    def __init__(self, log: Path) -> None:
+        self._file, self._rest, self.times = log.open(encoding="utf-8"), "", Counter[str]()
+
+    def look(self) -> Counter[str]:
+        *lines, self._rest = (self._rest + self._file.read()).split("\n")
+        self.times.update(json.loads(line)["site"] for line in lines)
+        return self.times
+
+
+def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(
+    sites: Path, truth: list[dict[str, Any]], tmp_path: Path, figures: list[str]
+) -> None:
+    dice = random.Random(SEED)
+    kills = [Kill("chromium", "app", n) for n in dice.sample(range(20, 420), 3)]
+    moments = dice.sample(range(200, 14_000), 7)
+    kills += [Kill(target, "forum", n) for target, n in zip(["driver"] * 4 + ["owner"] * 3, moments, strict=True)]
+
+    killed = tmp_path / "killed"
+    crawl_through(kills, _command(SITES, killed), sites, dice)
+    requests = read_log(sites)
+    whole = Driver(_command(SITES, tmp_path / "whole"))
+    assert whole.wait(1800) == 0, whole.output
+
+    again = [r for r in fetched_again(requests) if not r.is_robots and not r.path.startswith(("/api/", "/app.js"))]
+    by_site = Counter(r.site for r in again)
+    most = {site: n * sum(kill.target != "chromium" or site == "app" for kill in kills) for site, n in UNDER_WAY.items()}
+    figures.append(", ".join(f"{n} kills of {target}" for target, n in Counter(kill.target for kill in kills).items()))
+    figures += [f"{site} {by_site[site]} pages fetched again (under way at most {most[site]})" for site in SITES]
+
+    missing, repeated = compare(killed, truth, SITES)
+    assert (missing, repeated) == ([], [])
+    assert digests(killed) == digests(tmp_path / "whole")
+    limits = {site: source.concurrency for site, source in SOURCES.items()}
+    assert (too_many(requests, limits, timeout=5), before_robots(requests)) == ([], [])
+    assert {site: by_site[site] for site in SITES if by_site[site] > most[site]} == {}
+
+
+def test_chromium_dies_and_no_page_is_lost(sites: Path, truth: list[dict[str, Any]], tmp_path: Path, figures: list[str]) -> None:
+    dice = random.Random(SEED)
+    kills = [Kill("chromium", "app", n) for n in dice.sample(range(5, 450), 5)]
+    crawl_through(kills, _command(["app"], tmp_path / "run"), sites, dice)
+    missing, repeated = compare(tmp_path / "run", truth, ["app"])
+    figures.append(f"{len(kills)} kills of Chromium, {len(missing)} of 240 posts missing")
+    assert (missing, repeated) == ([], [])
+
+
+def crawl_through(kills: list[Kill], command: list[str], log: Path, dice: random.Random) -> None:
+    """Run the command to its end, with these kills; it is started again when its driver was the target.
+
+    Raises AssertionError when a kill could not be done, when something outlived its driver or when the last run failed.
+    """
+    asked, pending, driver = Asked(log), list(kills), Driver(command)
+    while pending:
+        due = partial(_due, pending, asked, driver)
+        assert driver.wait_until(lambda due=due: due() is not None, 1200), driver.output
+        family = _family(driver)
+        if (chosen := due()) is None:  # it ended by itself meanwhile
+            continue
+        kill, targets = chosen
+        dice.choice(targets).kill()
+        pending.remove(kill)
+        if kill.target == "driver":
+            assert driver.wait(60) == -signal.SIGKILL
+            psutil.wait_procs([p for p in family if _is_alive(p)], timeout=60)
+            assert [p for p in family if _is_alive(p)] == [], "something outlived its driver"
+            driver = Driver(command)
+    assert driver.wait(1800) == 0, driver.output
+
+
+def _due(pending: list[Kill], asked: Asked, driver: Driver) -> tuple[Kill, list[psutil.Process]] | None:
+    """The next kill whose moment has come and whose target is there, and which processes it may hit."""
+    times = asked.look()
+    for kill in (kill for kill in pending if times[kill.site] >= kill.requests):
+        if targets := [process for process in _family(driver) if _kind(process, driver) == kill.target]:
+            return kill, targets
+    return None
+
+
+def _family(driver: Driver) -> list[psutil.Process]:
+    """The driver and everything that it has started."""
+    try:
+        process = psutil.Process(driver.process.pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kind(process: psutil.Process, driver: Driver) -> str:
+    """What a process is: the driver, an owner of hosts at work, a Chromium (its first process), or something else."""
+    if process.pid == driver.process.pid:
+        return "driver"
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return ""
+    if not command or any(part.startswith("--type=") for part in command):
+        return ""
+    if command[0].startswith("ray::Map"):
+        return "owner"
+    return "chromium" if "chrom" in command[0].rsplit("/", 1)[-1] else ""
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def compare(out: Path, truth: list[dict[str, Any]], sites: list[str] | tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """URLs of truth that are missing, and URLs that are in an output twice."""
+    crawl, extract = (latest(open_storage(out), step) for step in ("crawl", "extract"))
+    assert crawl
+    assert extract
+    pages = crawl.read(tables.PAGES, ["url"])["url"].to_pylist()
+    found = [row for table in (tables.ARTICLES, tables.QA) for row in extract.read(table, ["url"])["url"].to_pylist()]
+    wanted = {
+        f"{SOURCES[row['site']].start[0]}{row['path'][1:]}"
+        for row in truth
+        if row["site"] in sites and row["kind"] in ("qa", "article")
+    }
+    twice = [url for urls in (pages, found) for url, n in Counter(urls).items() if n > 1]
+    return sorted(wanted - set(map(unquote, found))), twice
+
+
+def _command(sites: list[str] | tuple[str, ...], out: Path) -> list[str]:
+    sources = ",".join(str(REPLAY / "sources" / f"{site}.yaml") for site in sites)
+    recipe = ["--recipe", str(REPLAY / "full.yaml"), "--set", f"crawl.sources=[{sources}]"]
+    return ["run", *recipe, "--until", "extract", "--out", str(out)]
