@@ -111,7 +111,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "crawl",
             "Fetch the pages of every source, politely.",
-            1,
+            2,
             (),
             (t.PAGES, t.FAILURES),
             "pipelines.crawl.step:crawl",
@@ -121,7 +121,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "extract",
             "Turn pages into articles and question-answer pairs.",
-            1,
+            2,
             ("crawl",),
             (t.ARTICLES, t.QA, t.DROPPED),
             "pipelines.extract.step:extract",

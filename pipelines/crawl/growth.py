@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PARTS = 500
 GROWING_SECONDS = 600.0
-SETTLE_SECONDS = 1.0  # a page that asks for nothing new and has not grown for so long has come to its end
+SETTLE_SECONDS = 2.0  # a page that asks for nothing new and has not grown for so long has come to its end
 LOOK_EVERY = 0.05
 
 # Styles are not loaded, so a button may have no size: it counts as hidden only where the page says so.

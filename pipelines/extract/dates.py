@@ -1,4 +1,4 @@
-"""A page's date of publication as an ISO day: Gregorian or Jalali, in figures or with a month's name (15 µs).
+"""A page's date of publication as an ISO day: Gregorian or Jalali, in figures or with a month's name (30 µs).
 
 What is no date, a day that does not exist, a year that no page is from, two days in one text, and orders that can be
 read in two ways (3/1/2025) are "": never a guess. A day is the one that the page names, in whatever time zone.
