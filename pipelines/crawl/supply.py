@@ -52,7 +52,7 @@ class Supply:
         self._has_document = False
         self._asked = Counter[str]()
         self._allowed = REQUESTS_PER_PAGE
-        self._under_way = 0
+        self._new = set[str]()  # asked for for the first time and under way
         self._quiet_since = time.monotonic()
 
     def end(self) -> None:
@@ -71,7 +71,7 @@ class Supply:
     @property
     def quiet_seconds(self) -> float:
         """How long the page has asked for nothing new. A URL that is asked for again and again is a poll, not a part."""
-        return 0.0 if self._under_way else time.monotonic() - self._quiet_since
+        return 0.0 if self._new else time.monotonic() - self._quiet_since
 
     async def get(self, request: Request) -> Response:
         """The answer to one request of the page. Raises FetchError for what it may not have or cannot get."""
@@ -85,9 +85,10 @@ class Supply:
         self._allowed -= 1
         if self._allowed < 0:
             raise FetchError("too-many-requests")
-        number = self._asked[url]
+        number, new = self._asked[url], self._new
         self._asked[url] += 1
-        self._under_way += not number
+        if number == 0:
+            new.add(url)
         try:
             with self.patience.waiting():
                 await self.permission.check(url)  # a script may be there already, asked for by another site's page
@@ -97,8 +98,9 @@ class Supply:
                 self.fault = error
             raise
         finally:
-            self._under_way -= not number
-            self._quiet_since = time.monotonic()
+            if number == 0:
+                new.remove(url)
+                self._quiet_since = time.monotonic()
 
     def _give_document(self, url: str) -> Response:
         """The first navigation is ours; any other would lead the page away, a popup or a frame to somewhere else."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-import psutil
 import pytest
 
 from cluster.errors import UserError
@@ -21,6 +20,7 @@ from pipelines.tables import PAGES
 
 from .app_site import AppSite, drawn
 from .conftest import Crawl
+from .family import processes
 
 
 def page(script: str, body: str = "<p>kept</p>") -> str:
@@ -253,6 +253,13 @@ def test_a_script_says_what_it_wants_and_our_client_who_it_is() -> None:
     assert "Cookie" not in headers
 
 
+def test_a_page_that_polls_is_drawn_when_it_asks_for_nothing_new() -> None:
+    poll = "const poll = () => fetch('/poll.json').then(() => setTimeout(poll, 20)); poll()"
+    site = AppSite({"/": page(poll), "/poll.json": "{}"})
+    assert "kept" in drawn(site)
+    assert 1 < Counter(site.requests)["/poll.json"] < 100
+
+
 def test_a_page_may_not_ask_for_more_and_more() -> None:
     flood = "for (let n = 0; n < 150; n++) fetch(`/data.json?n=${n}`)"
     site = AppSite({"/": page(flood), "/data.json": "{}"})
@@ -271,23 +278,17 @@ def test_contexts_and_chromium_are_replaced_without_disturbing_who_is_at_work(mo
             release = site.hold("/slow.json")
             at_work = asyncio.create_task(site.draw(browser, "/slow", ready="[data-done]"))
             await site.asked("/slow.json")
-            (first,) = chromiums()
+            (first,) = processes("chromium")
             nths = [(await site.draw(browser)).partition('data-nth="')[2][0] for _ in range(9)]
             assert nths == ["1", "2", "1", "1", "2", "1", "2", "1", "2"]  # 3 pages of the first, 4 of the second, 2 of the third
-            assert first in chromiums()
-            assert len(chromiums()) <= 3
+            assert first in processes("chromium")
+            assert len(processes("chromium")) <= 3
             release.set()
             assert 'data-done="yes"' in await at_work
             await asyncio.to_thread(first.wait, 30)
-        assert chromiums() == []
+        assert processes("chromium") == []
 
     asyncio.run(draw())
-
-
-def chromiums() -> list[psutil.Process]:
-    """The Chromiums of this process, without what belongs to them."""
-    drivers = [child for child in psutil.Process().children() if "run-driver" in child.cmdline()]
-    return [child for driver in drivers for child in driver.children()]
 
 
 def test_without_chromium_the_user_learns_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from pipelines.tables import PAGES
 
 from .app_site import AppSite
 from .conftest import Crawl
+from .family import processes
 
 PAGE = """<!DOCTYPE html><html><body><script src="/own.js"></script><script>
 Promise.all(["/early.json", "/late.json"].map(url => fetch(url).then(answer => answer.text())))
@@ -35,22 +36,9 @@ def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
-def processes(of: psutil.Process, kind: str) -> list[psutil.Process]:
-    """The processes of this kind below another one."""
-    drivers = [child for child in of.children() if "run-driver" in child.cmdline()]
-    if kind == "driver":
-        return drivers
-    chromiums = [child for driver in drivers for child in driver.children()]
-    if kind == "chromium":
-        return chromiums
-    return [
-        child for chromium in chromiums for child in chromium.children(recursive=True) if "--type=renderer" in child.cmdline()
-    ]
-
-
 async def kill(kind: str) -> None:
     """SIGKILL, and until they are gone."""
-    victims = processes(psutil.Process(), kind)
+    victims = processes(kind)
     assert victims
     for victim in victims:
         victim.kill()
@@ -63,7 +51,7 @@ def test_a_crash_in_the_middle_of_a_page_costs_nothing(victim: str) -> None:
     async def draw() -> None:
         async with AppSite(SITE) as site, Browser() as browser:
             release = site.hold("/late.json")
-            drawing = asyncio.create_task(site.draw(browser, ready="[data-ready]"))
+            drawing = asyncio.create_task(site.draw(browser))
             await site.asked("/late.json")
             await kill(victim)
             release.set()

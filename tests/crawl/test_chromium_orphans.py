@@ -18,6 +18,7 @@ from pipelines.crawl.browser import Browser
 from pipelines.crawl.fetch import Response
 
 from .app_site import AppSite
+from .family import family, processes
 
 # Draws three pages at a time until it is told otherwise, each of which waits for data that never come.
 DRAWING = """
@@ -42,8 +43,10 @@ DRAWING = """
 
     asyncio.run(draw())
 """
-WAITING = "<p>waiting</p><script>fetch('/data.json')</script>"
-HANGING = "<p>hanging</p><script>fetch('/data.json'); setTimeout(() => { while (true) {} }, 50)</script>"
+PAGES = {
+    "waiting": "<script>fetch('/data.json')</script>",
+    "hanging": "<script>fetch('/data.json'); setTimeout(() => { while (true) {} }, 50)</script>",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +57,7 @@ def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def kill_all_but_chromium(process: psutil.Process) -> None:
     """As when a container or a worker's process group ends."""
-    for victim in [process, *(child for child in process.children() if "run-driver" in child.cmdline())]:
+    for victim in [process, *processes("driver", process)]:
         victim.kill()
 
 
@@ -67,34 +70,30 @@ ENDS: dict[str, Callable[[psutil.Process], None]] = {
 
 
 @pytest.mark.parametrize(
-    ("end", "page"), [*((end, WAITING) for end in ENDS), ("SIGKILL", HANGING), ("SIGKILL, the driver too", HANGING)]
+    ("end", "page"), [*((end, "waiting") for end in ENDS), ("SIGKILL", "hanging"), ("SIGKILL, the driver too", "hanging")]
 )
 def test_a_killed_process_leaves_nothing_behind(end: str, page: str) -> None:
     async def scenario() -> None:
-        async with AppSite({"/": page, "/data.json": "{}"}) as site:
+        async with AppSite({"/": PAGES[page], "/data.json": "{}"}) as site:
             site.hold("/data.json")
             command = [sys.executable, "-c", textwrap.dedent(DRAWING), site.host]
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             await site.asked("/data.json", times=3)
-            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            assert sum("--type=renderer" in member.cmdline() for member in family) >= 3
-            ENDS[end](family[0])
-            _, alive = await asyncio.to_thread(psutil.wait_procs, family, 45)
+            parent = psutil.Process(process.pid)
+            assert len(processes("renderer", parent)) >= 3
+            members = [parent, *family(parent)]
+            ENDS[end](parent)
+            _, alive = await asyncio.to_thread(psutil.wait_procs, members, 45)
             process.wait()
             assert alive == []
 
     asyncio.run(scenario())
 
 
-def family() -> list[psutil.Process]:
-    """What this process started to draw pages."""
-    return [p for p in psutil.Process().children(recursive=True) if {"node", "chrom"} & {p.name()[:4], p.name()[:5]}]
-
-
 @pytest.mark.parametrize("when", ["at the end", "in the middle of a page", "while it starts"])
 def test_a_browser_leaves_nothing_behind(when: str) -> None:
     async def draw() -> None:
-        async with AppSite({"/": WAITING, "/data.json": "{}"}) as site:
+        async with AppSite({"/": PAGES["waiting"], "/data.json": "{}"}) as site:
             if when != "at the end":
                 site.hold("/data.json")
             async with Browser() as browser:
@@ -106,7 +105,10 @@ def test_a_browser_leaves_nothing_behind(when: str) -> None:
                 else:
                     while not family():
                         await asyncio.sleep(0)
+                members = family()
                 drawing.cancel()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, members, 10)
+        assert alive == []
         assert family() == []
 
     asyncio.run(draw())
