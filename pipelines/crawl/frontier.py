@@ -1,8 +1,8 @@
 """A host's frontier: every URL it knows and what became of it, first found first fetched.
 
-It is an SQLite file on the owner's node (about 0.3 KB a URL on disk, flat in memory), and only a cache: everything that
-happened since the last segment is one open transaction, committed when the segment is sealed together with its journal.
-So a killed process leaves the frontier of the last seal, and a node that has no file, or an old one, reads the journals.
+It is an SQLite file on the owner's node (about 0.3 KB a URL on disk, flat in memory), which also holds what was fetched
+since the last segment was sealed (`keep`): a killed owner's successor on the node loses nothing but what was on the wire.
+For the other nodes it is only a cache: one that has no file, or an old one, reads the journals of the sealed segments.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from pipelines.tables import FRONTIER
 
 # stored: a content page; read: a list page or sitemap; alias: another URL led to the same page
 State = Literal["found", "retry", "stored", "read", "failed", "alias"]
+Note = tuple[str, bytes]  # something that was got: its kind and its content
 AHEAD = 256  # entries read from the file at once
 
 _COLUMNS = FRONTIER.schema.names
 _ENTRY = "url, source, kind, depth, found_on, attempts, retry_at, etag, last_modified, shape"
 _SCHEMA = """
+    PRAGMA locking_mode = EXCLUSIVE;  -- one owner's until it is closed or its process ends
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;  -- after a power cut the journals are read again
     PRAGMA cache_size = -16000;  -- KiB
@@ -35,7 +37,10 @@ _SCHEMA = """
         found_on TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, retry_at REAL NOT NULL,
         checked_at REAL NOT NULL, etag TEXT NOT NULL, last_modified TEXT NOT NULL, shape TEXT NOT NULL);
     CREATE INDEX IF NOT EXISTS waiting ON urls (retry_at) WHERE state = 'retry';
-    CREATE TABLE IF NOT EXISTS sealed (number INTEGER NOT NULL, digest TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS sealed (number INTEGER NOT NULL, digest TEXT NOT NULL, next_seq INTEGER NOT NULL);
+    -- since the last seal: which of the URLs known by then changed, and what was got
+    CREATE TABLE IF NOT EXISTS changed (seq INTEGER PRIMARY KEY);
+    CREATE TABLE IF NOT EXISTS kept (kind TEXT NOT NULL, data BLOB NOT NULL);
 """
 
 
@@ -72,30 +77,29 @@ class Frontier:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = self._open()
+            self._open()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                 raise FrontierInUse(str(path)) from error
-            self._remove()  # damaged, for example by a power cut
-            self._db = self._open()
-        self._load()
+            self._remove()  # damaged, for example by a power cut, or of another version
+            self._open()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> None:
         # one thread at a time uses it, but not always the same one
-        db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64)
+        self._db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64)
         try:
-            db.executescript(_SCHEMA)
-            db.execute("BEGIN IMMEDIATE")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("BEGIN IMMEDIATE")
+            self._load()
         except sqlite3.Error:
-            db.close()
+            self._db.close()
             raise
-        return db
 
     def _load(self) -> None:
-        self.sealed: tuple[int, str] = self._db.execute("SELECT number, digest FROM sealed").fetchone() or (0, "")
+        sealed = self._db.execute("SELECT number, digest, next_seq FROM sealed").fetchone()
+        self.sealed: tuple[int, str] = sealed[:2] if sealed else (0, "")
+        self._first_new: int = sealed[2] if sealed else 1
         self._next_seq: int = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM urls").fetchone()[0]
-        self._first_new = self._next_seq
-        self._changed: set[int] = set()  # older ones that changed since the last seal
         self._count()
         self._rewind()
 
@@ -198,38 +202,53 @@ class Frontier:
     def reopen(self, before: float) -> int:
         """Put what was last looked at before then (unix seconds) into the queue again; how many."""
         old = "checked_at < ? AND state IN ('stored', 'read', 'failed')"
-        seqs = [seq for (seq,) in self._db.execute(f"SELECT seq FROM urls WHERE {old}", (before,))]
-        self._db.execute(f"UPDATE urls SET state = 'found', attempts = 0, retry_at = 0 WHERE {old}", (before,))
-        self._changed.update(seq for seq in seqs if seq < self._first_new)
+        known = f"SELECT seq FROM urls WHERE {old} AND seq < ?"
+        self._db.execute(f"INSERT OR IGNORE INTO changed {known}", (before, self._first_new))
+        reopened = self._db.execute(f"UPDATE urls SET state = 'found', attempts = 0, retry_at = 0 WHERE {old}", (before,))
         self._count()
         self._rewind()
-        return len(seqs)
+        return reopened.rowcount
 
     # segments -------------------------------------------------------------------------------------
 
+    def keep(self, notes: Iterable[Note]) -> None:
+        """Write down everything that happened, and what was got by it: from here on the end of the process loses none of it."""
+        self._db.executemany("INSERT INTO kept VALUES (?, ?)", notes)
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def kept(self) -> list[Note]:
+        """What was got since the last seal, in its order."""
+        return self._db.execute("SELECT kind, data FROM kept ORDER BY rowid").fetchall()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it knows more than the last sealed segment."""
+        new = "SELECT seq FROM changed UNION ALL SELECT seq FROM urls WHERE seq >= ?"
+        return bool(self._db.execute(f"SELECT EXISTS ({new})", (self._first_new,)).fetchone()[0])
+
     def journal(self) -> pa.Table:
         """The rows that changed since the last seal: applied to the frontier of then, they give this one."""
-        wanted = [*sorted(self._changed), *range(self._first_new, self._next_seq)]
         names = ", ".join(_COLUMNS)
-        question = f"SELECT {names} FROM urls WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
-        rows = self._db.execute(question, (json.dumps(wanted),)).fetchall()
+        question = f"SELECT {names} FROM urls WHERE seq >= ? OR seq IN (SELECT seq FROM changed) ORDER BY seq"
+        rows = self._db.execute(question, (self._first_new,)).fetchall()
         columns = zip(*rows, strict=True) if rows else ([] for _ in _COLUMNS)
         return pa.table([pa.array(c, f.type) for c, f in zip(columns, FRONTIER.schema, strict=True)], schema=FRONTIER.schema)
 
     def commit(self, number: int, digest: str) -> None:
         """The segment with this number holds the journal; `digest` tells it from another run's."""
-        self._db.execute("DELETE FROM sealed")
-        self._db.execute("INSERT INTO sealed VALUES (?, ?)", (number, digest))
-        self._db.execute("COMMIT")
-        self._db.execute("BEGIN IMMEDIATE")
-        self.sealed = (number, digest)
-        self._first_new, self._changed = self._next_seq, set()
+        for table in ("sealed", "changed", "kept"):
+            self._db.execute(f"DELETE FROM {table}")
+        self._db.execute("INSERT INTO sealed VALUES (?, ?, ?)", (number, digest, self._next_seq))
+        self.keep([])
+        self.sealed, self._first_new = (number, digest), self._next_seq
 
     def apply(self, journals: Iterable[tuple[int, str, pa.Table]]) -> None:
         """Sealed segments that this file does not know: number, digest and journal of each, in their order."""
         places = ", ".join("?" * len(_COLUMNS))
         for number, digest, journal in journals:
-            columns = (journal.column(name).to_pylist() for name in _COLUMNS)
+            columns = [journal.column(name).to_pylist() for name in _COLUMNS]
+            self._next_seq = max([self._next_seq, *(seq + 1 for seq in columns[0])])
             self._db.executemany(
                 f"INSERT OR REPLACE INTO urls ({', '.join(_COLUMNS)}) VALUES ({places})", zip(*columns, strict=True)
             )
@@ -237,13 +256,13 @@ class Frontier:
         self._load()
 
     def clear(self) -> None:
-        """Forget everything: the file belongs to another run."""
-        self._db.execute("DELETE FROM urls")
-        self._db.execute("DELETE FROM sealed")
+        """Forget everything: the file is of another run, or somebody else sealed what it was about to."""
+        for table in ("urls", "sealed", "changed", "kept"):
+            self._db.execute(f"DELETE FROM {table}")
         self._load()
 
     def close(self, *, delete: bool = False) -> None:
-        """What was not committed is forgotten. `delete`: the file too; it can be made again."""
+        """What was not written down by `keep` or `commit` is forgotten. `delete`: the file too; it can be made again."""
         self._db.close()
         if delete:
             self._remove()
@@ -286,7 +305,7 @@ class Frontier:
         if state == "stored":
             self.stored[values["source"]] += 1
         if seq < self._first_new:
-            self._changed.add(seq)
+            self._db.execute("INSERT OR IGNORE INTO changed VALUES (?)", (seq,))
 
     def _remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):

@@ -27,8 +27,6 @@ from pipelines.crawl.source import Source
 from pipelines.crawl.urls import absolute_url, host_of, same_site
 
 MAX_BACKOFF = 60.0  # seconds between two tries of a URL
-PAGES_OF = "pages of "  # a segment's fact: how many of each source
-UNCHANGED = "unchanged since the last visit"  # a segment's fact: answers 304 to a refresh
 END_OF_LIST = frozenset({"http-404", "http-410", "duplicate"})
 # What says more about the host than about the page.
 HOST_FAULTS = frozenset({"dns", "connection", "timeout", "robots-unavailable", "http-429", "http-502", "http-503", "http-504"})
@@ -59,12 +57,13 @@ class Harvest:
         permission: Permission,
         manners: Manners,
         browser: Browser,
+        segment: Segment,
     ) -> None:
         self.sources, self.frontier, self.fetcher, self.gate = sources, frontier, fetcher, gate
         self.permission, self.manners, self.browser = permission, manners, browser
         self.settings = fetcher.settings
         self.host_url = next(iter(sources.values())).start[0]
-        self.segment = Segment()
+        self.segment = segment
 
     async def fetch(self, entry: Entry) -> Fetched | FetchError:
         """Get one document. A fault is a value, since it is one of the things that happen to a URL."""
@@ -141,7 +140,7 @@ class Harvest:
         """The version that is stored still stands."""
         state: State = "stored" if entry.kind == "page" and self.sources[entry.source].is_content(entry.url) else "read"
         self.frontier.settle(entry, state, now=time.time(), etag=entry.etag, last_modified=entry.last_modified)
-        self.segment.facts[UNCHANGED] += 1
+        self.segment.stands(entry.url)
         self._next_list_page(entry)
 
     def _read_sitemap(self, entry: Entry, response: Response) -> None:
@@ -165,7 +164,6 @@ class Harvest:
         if is_content and said.canonical and source.is_content(said.canonical):  # list pages often name their first page
             self._claim(entry, said.canonical, response.url)
         self.segment.store(_page_row(entry, fetched, page, said))
-        self.segment.facts[f"{PAGES_OF}{entry.source}"] += 1
         self.frontier.settle(entry, "stored" if is_content else "read", now=time.time(), **_versions(response))
         self._find(replace(entry, kind="page", found_on=entry.url, depth=entry.depth + 1), said.links)
         self._next_list_page(entry)

@@ -27,7 +27,7 @@ from pipelines.crawl.permission import Permission
 from pipelines.crawl.segments import Segment, is_sealed_as, journal_of, number_sealed, seal, unit_prefix
 from pipelines.crawl.source import Source
 from pipelines.crawl.urls import canonical_url, host_of, same_site
-from pipelines.crawl.warc import Tape, name_of
+from pipelines.crawl.warc import Tape, name_of, warc_file
 
 REPORT_EVERY = 2.0  # seconds between two notes on progress
 PROGRESS = "progress.json"
@@ -89,9 +89,9 @@ class HostOwner:
         with ExitStack() as stack:
             await self._take_lease(stack)
             self._remember(stack)
-            if not self.number:
-                await self._sow()
-            elif self.plan.refresh_before:
+            if not self.frontier.counts:
+                self._sow()
+            if self.plan.refresh_before:
                 self.frontier.reopen(self.plan.refresh_before)
             reporter = asyncio.create_task(self._report())
             try:
@@ -124,12 +124,22 @@ class HostOwner:
         self.gate = Gate(max(s.delay for s in sources), max(s.concurrency for s in sources), max(s.throttle for s in sources))
         self.gate.pause(self.manners.resumes_at - time.time())
         self.permission = Permission(self.fetcher, self.gate, self.plan.host, self.manners.robots)
-        self.harvest = Harvest(self.sources, self.frontier, self.fetcher, self.gate, self.permission, self.manners, self.browser)
+        self.harvest = Harvest(
+            self.sources,
+            self.frontier,
+            self.fetcher,
+            self.gate,
+            self.permission,
+            self.manners,
+            self.browser,
+            Segment(self.frontier.kept()),
+        )
+        self.tape = Tape()
         if self.fetcher.settings.warc:
-            self.fetcher.tapes[self.plan.host] = Tape()
+            self.fetcher.tapes[self.plan.host] = self.tape
 
     def _open_frontier(self, stack: ExitStack) -> Frontier:
-        """This node's file, brought up to the last sealed segment."""
+        """This node's file, with what a killed owner got since the last seal; without that where somebody sealed meanwhile."""
         folder, prefix = cache_folder("crawl", fingerprint(self.out.folder.url)), unit_prefix(self.plan.host)
         try:
             frontier = Frontier(folder / f"{prefix}.sqlite")
@@ -137,32 +147,38 @@ class HostOwner:
         except FrontierInUse:  # by an owner that does not know yet that it was replaced
             frontier = Frontier(folder / f"{prefix}.e{self.lease.epoch:06d}.sqlite")
             stack.callback(frontier.close, delete=True)
-        if not is_sealed_as(self.out, self.plan.host, *frontier.sealed):
+        was_overtaken = frontier.is_ahead and frontier.sealed[0] < self.number
+        if was_overtaken or not is_sealed_as(self.out, self.plan.host, *frontier.sealed):
             frontier.clear()
         known, _ = frontier.sealed
         frontier.apply(journal_of(self.out, self.plan.host, number) for number in range(known + 1, self.number + 1))
         return frontier
 
-    async def _sow(self) -> None:
+    def _sow(self) -> None:
         """What the sources start from."""
         for source in self.plan.sources:
             for url in source.start:
                 self.frontier.add(Entry(url, source.name))
             for url in source.sitemaps:
                 self.frontier.add(Entry(url, source.name, "sitemap"))
-            if source.robots_sitemaps:
-                robots = await self.permission.robots(source.start[0])
-                for url in filter(None, map(canonical_url, robots.sitemaps())):
-                    if same_site(host_of(url), self.plan.host):
-                        self.frontier.add(Entry(url, source.name, "sitemap", found_on="robots.txt"))
             for pages in source.pages:
                 self.frontier.add(Entry(pages.page(pages.first), source.name))
 
+    async def _sow_sitemaps(self) -> bool:
+        """What robots.txt names, as soon as it answers; whether there was something new."""
+        found = []
+        for source in (source for source in self.plan.sources if source.robots_sitemaps):
+            robots = await self.permission.robots(source.start[0])
+            urls = [url for url in map(canonical_url, robots.sitemaps()) if url and same_site(host_of(url), self.plan.host)]
+            found += [self.frontier.add(Entry(url, source.name, "sitemap", found_on="robots.txt")) for url in urls]
+        return any(found)
+
     async def _work(self, deadline: float) -> SliceReport:
         while True:
+            await self._sow_sitemaps()
             await self._fill(deadline)
             await self._seal()
-            if not self.frontier.queued:
+            if not self.frontier.queued and not await self._sow_sitemaps():
                 self.frontier.close(delete=True)
                 return SliceReport(self.plan.host, finished=True)
             wakes_at = max(self.frontier.wakes_at, time.time() + self.gate.resumes_in)
@@ -182,6 +198,7 @@ class HostOwner:
                     return
                 entry, task = under_way.popleft()
                 self.harvest.settle(entry, await task)
+                self._keep()
         finally:
             for _, task in under_way:
                 task.cancel()
@@ -208,16 +225,23 @@ class HostOwner:
             self.harvest.fail(entry, "max-pages")
         return None
 
+    def _keep(self) -> None:
+        """What was got so far outlives this process."""
+        if exchange := self.tape.take():
+            self.harvest.segment.record(exchange)
+        self.frontier.keep(self.harvest.segment.fresh())
+
     async def _seal(self) -> None:
+        self._keep()
         segment, journal = self.harvest.segment, self.frontier.journal()
-        self.manners.resumes_at = time.time() + self.gate.resumes_in
-        await asyncio.to_thread(self.manners.save, self.folder)
+        await self._note_manners()
         if not journal.num_rows:
             return
         self.lease.renew()
         number, epoch = self.number + 1, self.lease.epoch
-        if tape := self.fetcher.tapes.get(self.plan.host):
-            await asyncio.to_thread(self.out.folder.write, name_of(unit_prefix(self.plan.host), number, epoch), tape.take())
+        if segment.exchanges:
+            name = name_of(unit_prefix(self.plan.host), number, epoch)
+            await asyncio.to_thread(self.out.folder.write, name, warc_file(segment.exchanges))
         self.harvest.segment = Segment()
         digest = await asyncio.to_thread(seal, self.out, self.plan.host, number, epoch, segment, journal)
         self.frontier.commit(number, digest)
@@ -228,6 +252,12 @@ class HostOwner:
         while True:
             await asyncio.sleep(REPORT_EVERY)
             await self._note_progress()
+            if self.gate.resumes_in > REPORT_EVERY:  # asked to wait: whoever comes next has to know
+                await self._note_manners()
+
+    async def _note_manners(self) -> None:
+        self.manners.resumes_at = time.time() + self.gate.resumes_in
+        await asyncio.to_thread(self.manners.save, self.folder)
 
     async def _note_progress(self) -> None:
         counts = self.frontier.counts

@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.artifact import UNITS, ArtifactFolder, Shard, UnitRecord
+from pipelines.crawl.frontier import Note
 from pipelines.tables import FAILURES, FRONTIER, PAGES
 
 MAX_PAGES = 1_000  # a segment is sealed at the latest when it holds so many pages ...
 MAX_CHARACTERS = 24 << 20  # ... or so much text, since it is in memory until then
+PAGES_OF = "pages of "  # a fact: how many of each source
+UNCHANGED = "unchanged since the last visit"  # a fact: answers 304 to a refresh
 
 
 class Segment:
-    """What an owner has got since its last seal."""
+    """What an owner has got since its last seal. `kept`: what an owner before it got (see `Frontier.keep`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Iterable[Note] = ()) -> None:
         self.pages: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
-        self.facts: Counter[str] = Counter()
+        self.unchanged: list[dict[str, Any]] = []
+        self.exchanges: list[bytes] = []  # WARC records
         self.characters = 0
+        self._fresh: list[Note] = []
+        for kind, data in kept:
+            self._add(kind, data if kind == "exchange" else json.loads(data))
 
     def store(self, page: dict[str, Any]) -> None:
-        self.pages.append(page)
-        self.characters += len(page["body"])
+        self._note("page", page)
 
     def fail(self, url: str, source: str, reason: str, detail: str = "") -> None:
-        self.failures.append({"url": url, "source": source, "reason": reason, "detail": detail[:500]})
+        self._note("failure", {"url": url, "source": source, "reason": reason, "detail": detail[:500]})
+
+    def stands(self, url: str) -> None:
+        """The version that is stored is still what the site has."""
+        self._note("unchanged", {"url": url})
+
+    def record(self, exchange: bytes) -> None:
+        self._note("exchange", exchange)
+
+    def fresh(self) -> list[Note]:
+        """What came since the last time that somebody asked."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def _note(self, kind: str, what: Any) -> None:
+        self._add(kind, what)
+        self._fresh.append((kind, what if kind == "exchange" else json.dumps(what, ensure_ascii=False).encode()))
+
+    def _add(self, kind: str, what: Any) -> None:
+        {"page": self.pages, "failure": self.failures, "unchanged": self.unchanged, "exchange": self.exchanges}[kind].append(what)
+        self.characters += len(what["body"]) if kind == "page" else 0
 
     @property
     def is_full(self) -> bool:
@@ -38,6 +66,11 @@ class Segment:
     @property
     def reasons(self) -> Counter[str]:
         return Counter(failure["reason"] for failure in self.failures)
+
+    @property
+    def facts(self) -> dict[str, int]:
+        pages = Counter(f"{PAGES_OF}{page['source']}" for page in self.pages)
+        return {**pages, UNCHANGED: len(self.unchanged)} if self.unchanged else dict(pages)
 
 
 def unit_prefix(host: str) -> str:
@@ -69,7 +102,7 @@ def seal(out: ArtifactFolder, host: str, number: int, epoch: int, segment: Segme
         {PAGES: PAGES.table(segment.pages), FAILURES: FAILURES.table(segment.failures), FRONTIER: journal},
         rows_in=len(segment.pages) + len(segment.failures),
         dropped=segment.reasons,
-        facts=dict(segment.facts),
+        facts=segment.facts,
         attempt=f"e{epoch:06d}",
     )
     return _journal_shard(record).digest

@@ -20,9 +20,9 @@ from pipelines.crawl.addresses import Addresses
 from pipelines.crawl.browser import Browser
 from pipelines.crawl.chromium import chromium_path
 from pipelines.crawl.fetch import Fetcher
-from pipelines.crawl.harvest import PAGES_OF
 from pipelines.crawl.owner import HostOwner, HostPlan, SliceReport
 from pipelines.crawl.refresh import HISTORY, refresh_before
+from pipelines.crawl.segments import PAGES_OF
 from pipelines.crawl.settings import CrawlSettings
 from pipelines.crawl.source import Source, load_sources
 from pipelines.crawl.warc import FOLDER as WARC

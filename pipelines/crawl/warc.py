@@ -22,7 +22,6 @@ class Tape:
     def _start(self) -> None:
         self._buffer = io.BytesIO()
         self._writer = WARCWriter(self._buffer, gzip=True)
-        self._empty = True
 
     def write(
         self,
@@ -37,9 +36,6 @@ class Tape:
 
         `truncated`: why the body is not whole: length, time, disconnect or unspecified.
         """
-        if self._empty:
-            self._writer.write_record(self._writer.create_warcinfo_record("gaokerena.warc.gz", {"software": "gaokerena"}))
-            self._empty = False
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         sent = StatusAndHeaders(f"GET {target} HTTP/1.1", [("Host", parts.netloc), *request.items()], is_http_request=True)
@@ -56,10 +52,18 @@ class Tape:
         self._writer.write_request_response_pair(asked, answer)
 
     def take(self) -> bytes:
-        """The records since the last time, as a gzipped WARC; empty when there were none."""
+        """The records since the last time, each gzipped; empty when there were none."""
         records = self._buffer.getvalue()
         self._start()
         return records
+
+
+def warc_file(records: Iterable[bytes]) -> bytes:
+    """A whole file of what tapes gave."""
+    buffer = io.BytesIO()
+    writer = WARCWriter(buffer, gzip=True)
+    writer.write_record(writer.create_warcinfo_record("gaokerena.warc.gz", {"software": "gaokerena"}))
+    return buffer.getvalue() + b"".join(records)
 
 
 def name_of(prefix: str, number: int, epoch: int) -> str:

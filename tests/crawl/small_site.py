@@ -91,5 +91,5 @@ class SmallSite:
         status = 304 if etag and request.headers.get("If-None-Match") == etag else page.status
         self.requests.append((path, status, time.time()))
         headers = {"Content-Type": "text/html; charset=utf-8"} | page.headers
-        body = page.text if headers["Content-Type"] == "text/plain" else page.html()
+        body = page.html() if headers["Content-Type"].startswith("text/html") else page.text
         return web.Response(status=status, body=b"" if status == 304 else body.encode(), headers=headers)

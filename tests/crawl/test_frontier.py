@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,19 +74,40 @@ def test_a_page_got_under_another_address_is_not_fetched_again(frontier: Frontie
     assert frontier.alias_of("http://e.ir/a") == "http://e.ir/b"
 
 
-def test_what_was_not_sealed_is_forgotten_with_the_process(tmp_path: Path) -> None:
+def test_what_was_kept_outlives_the_process(tmp_path: Path) -> None:
     first = Frontier(tmp_path / "f.sqlite")
     first.add(entry("a"))
     first.add(entry("b"))
     first.commit(1, "one")
+    assert not first.is_ahead
     got = first.next(0)
     assert got
     first.settle(got, "stored", now=1)
     first.add(entry("c"))
+    first.keep([("page", b"what was got")])
+    first.add(entry("d"))
     first.close()  # as the end of a process does
     again = Frontier(tmp_path / "f.sqlite")
     assert again.sealed == (1, "one")
-    assert urls(again) == ["a", "b"]
+    assert again.is_ahead
+    assert again.kept() == [("page", b"what was got")]
+    assert [row["url"][-1] for row in again.journal().to_pylist()] == ["a", "c"]
+    again.commit(2, "two")
+    assert (again.is_ahead, again.kept()) == (False, [])
+    assert urls(again) == ["b", "c"]
+
+
+def test_a_refresh_that_was_not_sealed_is_in_the_journal(tmp_path: Path) -> None:
+    first = Frontier(tmp_path / "f.sqlite")
+    first.add(entry("a"))
+    first.settle(entry("a"), "stored", now=1)
+    first.commit(1, "one")
+    first.reopen(before=2)
+    first.keep([])
+    first.close()
+    again = Frontier(tmp_path / "f.sqlite")
+    assert again.is_ahead
+    assert [(row["url"][-1], row["state"]) for row in again.journal().to_pylist()] == [("a", "found")]
 
 
 def test_a_retry_that_was_given_out_before_a_seal_is_not_lost(tmp_path: Path) -> None:
@@ -111,6 +133,14 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
     assert Frontier(path).sealed == (0, "")
 
 
+def test_a_file_of_another_version_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "f.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE sealed (number INTEGER)")
+    db.close()
+    assert Frontier(path).sealed == (0, "")
+
+
 def test_a_refresh_queues_what_is_older(frontier: Frontier) -> None:
     for name, at in (("old", 10), ("new", 30), ("failed", 10)):
         frontier.add(entry(name))
@@ -127,7 +157,9 @@ def test_a_refresh_queues_what_is_older(frontier: Frontier) -> None:
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["add", "next", "stored", "failed", "retry", "alias", "seal"]), st.sampled_from("abcdefgh")),
+    st.tuples(
+        st.sampled_from(["add", "next", "stored", "failed", "retry", "alias", "seal", "death"]), st.sampled_from("abcdefgh")
+    ),
     max_size=60,
 )
 
@@ -147,7 +179,11 @@ def test_journals_and_file_give_the_same_frontier(
         frontier.commit(number, str(number))
 
     for event, name in events:
-        if event == "add":
+        if event == "death":  # right after it was kept
+            frontier.keep([])
+            frontier.close()
+            frontier, under_way = Frontier(folder / "a.sqlite"), []
+        elif event == "add":
             frontier.add(entry(name))
         elif event == "next" and (got := frontier.next(5)):
             under_way.append(got)

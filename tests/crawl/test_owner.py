@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from warcio.archiveiterator import ArchiveIterator
@@ -55,6 +59,25 @@ def paths(artifact: Artifact) -> list[str]:
 
 def reasons(artifact: Artifact) -> Counter[str]:
     return Counter(artifact.read(FAILURES)["reason"].to_pylist())
+
+
+def exchanges(out: ArtifactFolder, artifact: Artifact) -> dict[str, tuple[str, bytes]]:
+    """Status and body by URL, from the artifact's WARC files; each has its request beside it."""
+    names = [path for path in artifact.manifest.files if path.startswith("warc/")]
+    records = [
+        (
+            record.rec_type,
+            record.rec_headers["WARC-Target-URI"],
+            record.http_headers.get_statuscode(),
+            record.content_stream().read(),
+        )
+        for name in names
+        for record in ArchiveIterator(io.BytesIO(out.folder.read(name)))
+        if record.rec_type in ("request", "response")
+    ]
+    asked = Counter(uri for kind, uri, *_ in records if kind == "request")
+    assert asked == Counter(uri for kind, uri, *_ in records if kind == "response")
+    return {uri: (status, body) for kind, uri, status, body in records if kind == "response"}
 
 
 @pytest.fixture
@@ -146,6 +169,60 @@ def test_another_node_goes_on_from_the_journals(site: SmallSite, out: ArtifactFo
     assert max(Counter(site.paths()).values()) == 1
 
 
+def test_a_killed_owner_loses_only_what_was_on_the_wire(site: SmallSite, out: ArtifactFolder) -> None:
+    plans = plan_hosts([source(max_urls=12)])  # /a/11 is a counted failure
+    work = partial(crawl_slice, plans, out=out, settings=settings(site, warc=True))
+    for last in ("/a/2", "/a/7"):
+        owner = multiprocessing.get_context("spawn").Process(target=work)
+        site.on_request = lambda path, last=last, owner=owner: owner.kill() if path == last else None
+        owner.start()
+        owner.join(60)
+        assert owner.exitcode == -signal.SIGKILL
+    site.on_request = lambda _path: None
+    assert out.sealed() == {}
+    artifact = crawl(out, site, source(max_urls=12), warc=True)
+    assert sorted(paths(artifact)) == sorted(["/", *(f"/a/{n}" for n in range(11))])
+    assert reasons(artifact) == {"too-many-urls": 1}
+    again = {path: n - 1 for path, n in Counter(site.paths()).items() if n > 1 and path != "/robots.txt"}
+    assert set(again) <= {"/a/1", "/a/2", "/a/6", "/a/7"}
+    assert {"/", "/a/0", "/a/3"} <= {urlsplit(uri).path for uri in exchanges(out, artifact)}
+
+
+def test_what_a_killed_owner_had_is_not_believed_when_another_node_went_on(
+    site: SmallSite, out: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = partial(crawl_slice, plan_hosts([source()]), out=out, settings=settings(site))
+    owner = multiprocessing.get_context("spawn").Process(target=work)
+    site.on_request = lambda path: owner.kill() if path == "/a/4" else None
+    owner.start()
+    owner.join(60)
+    site.on_request = lambda _path: None
+    here = cache_folder()
+    monkeypatch.setattr("pipelines.crawl.segments.MAX_PAGES", 3)
+    monkeypatch.setenv("GAOKERENA_CACHE", str(cache_folder("another-node")))
+    crawl_slice(plan_hosts([source()]), out=out, settings=settings(site, slice_seconds=0.01))
+    assert out.sealed()
+    monkeypatch.setenv("GAOKERENA_CACHE", str(here))
+    artifact = crawl(out, site, source())
+    assert Counter(paths(artifact)) == Counter(["/", *(f"/a/{n}" for n in range(12))])
+
+
+def test_sitemaps_of_a_late_robots_txt_are_read(site: SmallSite, out: ArtifactFolder) -> None:
+    sitemap = f"<urlset><url><loc>http://{HOST}/only-here</loc></url></urlset>"
+    site.pages["/only-here"] = Page("found")
+    site.pages["/map.xml"] = Page(sitemap, headers={"Content-Type": "application/xml"})
+    robots = Page(f"Sitemap: http://{HOST}/map.xml", headers={"Content-Type": "text/plain"})
+    site.pages["/robots.txt"] = Page(status=503)
+
+    def recover(path: str) -> None:
+        if path == "/robots.txt" and site.paths().count(path) == 2:
+            site.pages["/robots.txt"] = robots
+
+    site.on_request = recover
+    artifact = crawl(out, site, source(robots_sitemaps=True), retries=1)
+    assert "/only-here" in paths(artifact)
+
+
 def test_a_file_of_another_run_is_not_believed(site: SmallSite, out: ArtifactFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.crawl.segments.MAX_PAGES", 3)
     (report,) = crawl_slice(plan_hosts([source()]), out=out, settings=settings(site, slice_seconds=0.01))
@@ -205,21 +282,8 @@ def test_a_redirect_is_followed_again_at_a_refresh(site: SmallSite, out: Artifac
 def test_a_standard_reader_opens_what_went_over_the_wire(site: SmallSite, out: ArtifactFolder) -> None:
     site.pages["/a/1"].status = 500
     artifact = crawl(out, site, source(), warc=True, retries=0)
-    names = [path for path in artifact.manifest.files if path.startswith("warc/")]
-    assert names
-    records = [
-        (
-            record.rec_type,
-            record.rec_headers["WARC-Target-URI"],
-            record.http_headers.get_statuscode(),
-            record.content_stream().read(),
-        )
-        for name in names
-        for record in ArchiveIterator(io.BytesIO(out.folder.read(name)))
-        if record.rec_type in ("request", "response")
-    ]
-    answers = {uri: (status, body) for kind, uri, status, body in records if kind == "response"}
-    assert len(answers) == len(site.requests) == sum(kind == "request" for kind, *_ in records)
+    answers = exchanges(out, artifact)
+    assert len(answers) == len(site.requests)
     assert answers[f"http://{HOST}/a/1"][0] == "500"
     assert b"page 2" in answers[f"http://{HOST}/a/2"][1]
     assert f"http://{HOST}/robots.txt" in answers
