@@ -29,6 +29,9 @@ class Segment:
         self.unchanged: list[dict[str, Any]] = []
         self.exchanges: list[bytes] = []  # WARC records
         self.characters = 0
+        self._by_kind: dict[str, list[Any]] = {
+            "page": self.pages, "failure": self.failures, "unchanged": self.unchanged, "exchange": self.exchanges
+        }  # fmt: skip
         self._fresh: list[Note] = []
         for kind, data in kept:
             self._add(kind, data if kind == "exchange" else json.loads(data))
@@ -56,7 +59,7 @@ class Segment:
         self._fresh.append((kind, what if kind == "exchange" else json.dumps(what, ensure_ascii=False).encode()))
 
     def _add(self, kind: str, what: Any) -> None:
-        {"page": self.pages, "failure": self.failures, "unchanged": self.unchanged, "exchange": self.exchanges}[kind].append(what)
+        self._by_kind[kind].append(what)
         self.characters += len(what["body"]) if kind == "page" else 0
 
     @property
