@@ -10,7 +10,10 @@ class TooLarge(ValueError):
 
 
 class Unpacker:
-    """Collects a body in the given content encoding. Raises TooLarge, or zlib.error for one that is damaged."""
+    """Collects a body in the given content encoding. Raises TooLarge, or zlib.error for one that is damaged.
+
+    After TooLarge `pieces` hold the body's first `limit` bytes.
+    """
 
     def __init__(self, encoding: str, limit: int) -> None:
         self.limit = limit
@@ -36,10 +39,10 @@ class Unpacker:
         return b"".join(self.pieces)
 
     def _keep(self, piece: bytes) -> None:
+        self.pieces.append(piece[: self.limit - self.size])
         self.size += len(piece)
         if self.size > self.limit:
             raise TooLarge(f"more than {self.limit} bytes")
-        self.pieces.append(piece)
 
 
 def gunzip(body: bytes, limit: int) -> bytes:

@@ -101,19 +101,22 @@ class Fetcher:
         *,
         types: tuple[str, ...] = HTML_TYPES,
         max_bytes: int | None = None,
+        may_cut: bool = False,
         max_redirects: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The final answer of a URL, whatever its status. Raises FetchError.
 
         `permit` raises FetchError for a URL that must not be requested; it is asked before every request.
+        `may_cut`: of a body that is too large its first `max_bytes` are taken.
         """
         seen = {url}
         for _ in range((self.settings.max_redirects if max_redirects is None else max_redirects) + 1):
             self._check_address(url)
             await permit(url)
             async with gate:
-                exchange = Exchange(url, {**self.headers, **(headers or {})}, types, max_bytes or self.settings.max_body_bytes)
+                limit = max_bytes or self.settings.max_body_bytes
+                exchange = Exchange(url, {**self.headers, **(headers or {})}, types, limit, may_cut)
                 response = await self._exchange(exchange, gate)
             if response.status not in REDIRECTS:
                 return response
@@ -170,8 +173,8 @@ class Fetcher:
 class Exchange:
     """One request and what came back, as far as it came."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], types: tuple[str, ...], max_bytes: int) -> None:
-        self.url, self.headers, self.types, self.max_bytes = url, headers, types, max_bytes
+    def __init__(self, url: str, headers: Mapping[str, str], types: tuple[str, ...], max_bytes: int, may_cut: bool) -> None:
+        self.url, self.headers, self.types, self.max_bytes, self.may_cut = url, headers, types, max_bytes, may_cut
         self.began = time.monotonic()
         self.truncated = ""
         self._answer: aiohttp.ClientResponse | None = None
@@ -189,9 +192,15 @@ class Exchange:
             self.truncated = "unspecified"
             raise FetchError("bad-type", response.content_type)
         unpacker = Unpacker(fields.get("content-encoding", ""), self.max_bytes)
-        async for piece in answer.content.iter_any():
-            self._pieces.append(piece)
-            unpacker.add(piece)
+        try:
+            async for piece in answer.content.iter_any():
+                self._pieces.append(piece)
+                unpacker.add(piece)
+        except TooLarge:
+            if not self.may_cut:
+                raise
+            self.truncated = "length"
+            return Response(self.url, answer.status, fields, b"".join(unpacker.pieces))
         return Response(self.url, answer.status, fields, unpacker.body())
 
     def record(self, tape: Tape) -> None:

@@ -66,7 +66,7 @@ class Permission:
             await asyncio.sleep(robots.retry_at - time.time())
 
     async def _ask(self, origin: str) -> Robots:
-        get = partial(self.fetcher.get, types=ANY_TYPE, max_bytes=8 * MAX_BYTES, max_redirects=MAX_REDIRECTS)
+        get = partial(self.fetcher.get, types=ANY_TYPE, max_bytes=MAX_BYTES + 1, may_cut=True, max_redirects=MAX_REDIRECTS)
         try:
             response = await get(f"{origin}/robots.txt", self.gate, _anywhere)
             response.raise_for_status()

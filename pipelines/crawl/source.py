@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from cluster.errors import UserError
 from pipelines.crawl.filesource import FileSource
@@ -39,15 +40,26 @@ class ListPages(Settings):
         return _canonical(self.url.replace("{n}", str(n)))
 
 
-class Rules(Settings):
-    """How to read a page. Every selector is CSS; `drop` is taken out first."""
+def _check_selector(selector: str) -> str:
+    try:
+        LexborHTMLParser("").css_first(selector or "*")
+    except SelectolaxError as error:
+        raise ValueError(f"{selector!r} is not a CSS selector") from error
+    return selector
 
-    title: str = ""
-    date: str = ""  # where the date of publication stands
-    text: str = ""  # the article's body
-    question: str = ""
-    answer: str = ""
-    drop: list[str] = []
+
+Selector = Annotated[str, AfterValidator(_check_selector)]
+
+
+class Rules(Settings):
+    """How to read a page. `drop` is taken out first."""
+
+    title: Selector = ""
+    date: Selector = ""  # where the date of publication stands
+    text: Selector = ""  # the article's body
+    question: Selector = ""
+    answer: Selector = ""
+    drop: list[Selector] = []
     cut_at: list[str] = []  # the text ends where one of these begins
     question_prefix: str = ""  # `text` that begins with this is a question and its answer ...
     answer_prefix: str = ""  # ... which begins here
@@ -62,7 +74,7 @@ class Source(Settings):
     sitemaps: list[str] = []
     robots_sitemaps: bool = False  # read the sitemaps that robots.txt names, too
     pages: list[ListPages] = []
-    links: list[str] = []  # CSS of the anchors to follow; empty: all of them
+    links: list[Selector] = []  # CSS of the anchors to follow; empty: all of them
     follow: list[str] = []  # empty: every URL of the site
     skip: list[str] = []
     content: list[str] = []  # pages that extraction uses; empty: every page that is not a start or list page

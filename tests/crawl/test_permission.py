@@ -219,7 +219,7 @@ def test_a_redirect_to_where_nobody_may_go_forbids_for_good(target: str) -> None
 
 
 def test_a_large_file_counts_up_to_the_limit() -> None:
-    assert verdicts(answers(RULES + "#" * 2 * MAX_BYTES + "\nDisallow: /\n")) == ("", "robots")
+    assert verdicts(answers(RULES + "#" * 20 * MAX_BYTES + "\nDisallow: /\n")) == ("", "robots")
 
 
 def test_each_name_of_a_site_has_its_own_and_is_asked_once() -> None:

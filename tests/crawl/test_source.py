@@ -28,6 +28,8 @@ def write(folder: Path, **values: object) -> str:
         ({"dealy": 1}, ["mine.yaml", "dealy", "did you mean 'delay'"]),
         ({"kind": "blog"}, ["kind", "'blog'", "article"]),
         ({"follow": ["("]}, ["follow", "not a regular expression"]),
+        ({"extract": {"text": "div["}}, ["extract.text", "'div['", "not a CSS selector"]),
+        ({"links": ["a >"]}, ["links", "not a CSS selector"]),
         ({"start": ["ftp://e.ir/"]}, ["start", "not an http or https URL"]),
         ({"sitemaps": ["http://other.ir/s.xml"]}, ["one host", "other.ir"]),
         ({"pages": [{"url": "http://e.ir/page/", "last": 3}]}, ["pages.0.url", "{n}"]),
