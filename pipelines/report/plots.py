@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,23 @@ def training_curves(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
     """Loss over tokens for each stage; validation loss where it was measured."""
     with _figure(7.2, 2.6, columns=len(stages)) as (figure, axes):
         for axis, (stage, log) in zip(axes, stages.items(), strict=True):
-            axis.plot(
-                [row["tokens"] for row in log], [row["loss"] for row in log], color=TRAINED_COLOUR, marker=".", label="train"
-            )
-            measured = [row for row in log if row["valid_loss"] is not None]
-            if measured:
-                values = [row["valid_loss"] for row in measured]
-                axis.plot([row["tokens"] for row in measured], values, color=DROPPED_COLOUR, marker="o", ms=4, label="validation")
+            axis.plot(*over_tokens(log, "loss"), color=TRAINED_COLOUR, marker=".", label="train")
+            seen, losses = over_tokens(log, "valid_loss")
+            if losses:
+                axis.plot(seen, losses, color=DROPPED_COLOUR, marker="o", ms=4, label="validation")
                 axis.legend()
             axis.set(title=stage, xlabel="tokens seen", ylabel="loss (nats a token)")
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axis.grid(axis="y")
             axis.locator_params(axis="x", nbins=4)
         return _svg(figure)
+
+
+def over_tokens(log: Sequence[Mapping[str, Any]], figure: str) -> tuple[list[int], list[float]]:
+    """A figure of the steps in which it was measured, and how many tokens had been learned by then."""
+    seen = accumulate(row["tokens"] for row in log)
+    points = [(tokens, row[figure]) for tokens, row in zip(seen, log, strict=True) if row[figure] is not None]
+    return [tokens for tokens, _ in points], [value for _, value in points]
 
 
 def before_and_after(rows: Sequence[tuple[str, float, float]]) -> bytes:

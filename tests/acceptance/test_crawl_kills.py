@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 from collections import Counter
@@ -10,23 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import psutil
 import pytest
 
-from cluster.storage import open_storage
-from pipelines import tables
-from pipelines.crawl.source import load_sources
-from pipelines.steps import latest
+from tests.acceptance.replayed import SOURCES, Asked, compare, crawl_command
 from tests.acceptance.request_log import before_robots, fetched_again, read_log, too_many
-from tests.e2e.driver import REPOSITORY, Driver, digests
+from tests.e2e.driver import Driver, digests
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(3600)]
 
-REPLAY = REPOSITORY / "tests" / "replay"
 SITES = ("forum", "magazine", "app")
-SOURCES = {source.name: source for source in load_sources(str(REPLAY / "sources" / f"{site}.yaml") for site in SITES)}
 SEED = 20261122
 # Pages under way at a host when its owner dies: one on the wire and one that waits its turn; a browser's tabs, too.
 UNDER_WAY = {"forum": 2, "magazine": 2, "app": 5}
@@ -41,18 +34,6 @@ class Kill:
     requests: int
 
 
-class Asked:
-    """How often each site was asked so far, from the log as it grows."""
-
-    def __init__(self, log: Path) -> None:
-        self._file, self._rest, self.times = log.open(encoding="utf-8"), "", Counter[str]()
-
-    def look(self) -> Counter[str]:
-        *lines, self._rest = (self._rest + self._file.read()).split("\n")
-        self.times.update(json.loads(line)["site"] for line in lines)
-        return self.times
-
-
 def test_ten_kills_lose_nothing_and_repeat_little(
     sites: Path, truth: list[dict[str, Any]], tmp_path: Path, figures: list[str]
 ) -> None:
@@ -62,9 +43,9 @@ def test_ten_kills_lose_nothing_and_repeat_little(
     kills += [Kill(target, "forum", n) for target, n in zip(["driver"] * 4 + ["owner"] * 3, moments, strict=True)]
 
     killed = tmp_path / "killed"
-    crawl_through(kills, _command(SITES, killed), sites, dice)
+    crawl_through(kills, crawl_command(SITES, killed), sites, dice)
     requests = read_log(sites)
-    whole = Driver(_command(SITES, tmp_path / "whole"))
+    whole = Driver(crawl_command(SITES, tmp_path / "whole"))
     assert whole.wait(1800) == 0, whole.output
 
     again = [r for r in fetched_again(requests) if not r.is_robots and not r.path.startswith(("/api/", "/app.js"))]
@@ -85,7 +66,7 @@ def test_ten_kills_lose_nothing_and_repeat_little(
 def test_chromium_dies_and_no_page_is_lost(sites: Path, truth: list[dict[str, Any]], tmp_path: Path, figures: list[str]) -> None:
     dice = random.Random(SEED)
     kills = [Kill("chromium", "app", n) for n in dice.sample(range(5, 450), 5)]
-    crawl_through(kills, _command(["app"], tmp_path / "run"), sites, dice)
+    crawl_through(kills, crawl_command(["app"], tmp_path / "run"), sites, dice)
     missing, repeated = compare(tmp_path / "run", truth, ["app"])
     figures.append(f"{len(kills)} kills of Chromium, {len(missing)} of 240 posts missing")
     assert (missing, repeated) == ([], [])
@@ -169,25 +150,3 @@ def _is_alive(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def compare(out: Path, truth: list[dict[str, Any]], sites: list[str] | tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """URLs of truth that are missing, and URLs that are in an output twice."""
-    crawl, extract = (latest(open_storage(out), step) for step in ("crawl", "extract"))
-    assert crawl
-    assert extract
-    pages = crawl.read(tables.PAGES, ["url"])["url"].to_pylist()
-    found = [row for table in (tables.ARTICLES, tables.QA) for row in extract.read(table, ["url"])["url"].to_pylist()]
-    wanted = {
-        f"{SOURCES[row['site']].start[0]}{row['path'][1:]}"
-        for row in truth
-        if row["site"] in sites and row["kind"] in ("qa", "article")
-    }
-    twice = [url for urls in (pages, found) for url, n in Counter(urls).items() if n > 1]
-    return sorted(wanted - set(map(unquote, found))), twice
-
-
-def _command(sites: list[str] | tuple[str, ...], out: Path) -> list[str]:
-    sources = ",".join(str(REPLAY / "sources" / f"{site}.yaml") for site in sites)
-    recipe = ["--recipe", str(REPLAY / "full.yaml"), "--set", f"crawl.sources=[{sources}]"]
-    return ["run", *recipe, "--until", "extract", "--out", str(out)]

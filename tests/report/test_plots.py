@@ -38,3 +38,9 @@ def test_every_picture_is_svg_and_stable() -> None:
         first = draw()
         assert ElementTree.fromstring(first).tag.endswith("svg"), name
         assert first == draw(), name
+
+
+def test_a_curve_is_over_the_tokens_learned_so_far() -> None:
+    log = [{"tokens": 10, "loss": 3.0, "valid_loss": None}, {"tokens": 7, "loss": 2.0, "valid_loss": 2.5}]
+    assert plots.over_tokens(log, "loss") == ([10, 17], [3.0, 2.0])
+    assert plots.over_tokens(log, "valid_loss") == ([17], [2.5])
