@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from cluster.cache import cache_folder
 from cluster.storage import LocalStorage
 from pipelines.artifact import Artifact, ArtifactFolder
 from pipelines.crawl.refresh import FILE, refresh_before
@@ -154,13 +153,15 @@ def test_pages_that_never_answer_do_not_keep_the_crawl(
     assert len(paths(artifact)) == 7
 
 
-def test_another_node_goes_on_from_the_journals(site: SmallSite, out: ArtifactFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_node_goes_on_from_the_journals(
+    site: SmallSite, out: ArtifactFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.crawl.segments.MAX_PAGES", 3)
     plans, config = plan_hosts([source()]), settings(site, slice_seconds=0.01)
     finished, nodes = False, 0
     while not finished:
         nodes += 1
-        monkeypatch.setenv("GAOKERENA_CACHE", str(cache_folder(f"node-{nodes % 2}")))  # every second slice has an old file
+        monkeypatch.setenv("GAOKERENA_CACHE", str(tmp_path / f"node-{nodes % 2}"))  # every second slice has an old file
         (report,) = crawl_slice(plans, out=out, settings=config)
         finished = report.finished
     assert nodes > 3
@@ -189,20 +190,20 @@ def test_a_killed_owner_loses_only_what_was_on_the_wire(site: SmallSite, out: Ar
 
 
 def test_what_a_killed_owner_had_is_not_believed_when_another_node_went_on(
-    site: SmallSite, out: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+    site: SmallSite, out: ArtifactFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("GAOKERENA_CACHE", str(tmp_path / "this-node"))
     work = partial(crawl_slice, plan_hosts([source()]), out=out, settings=settings(site))
     owner = multiprocessing.get_context("spawn").Process(target=work)
     site.on_request = lambda path: owner.kill() if path == "/a/4" else None
     owner.start()
     owner.join(60)
     site.on_request = lambda _path: None
-    here = cache_folder()
     monkeypatch.setattr("pipelines.crawl.segments.MAX_PAGES", 3)
-    monkeypatch.setenv("GAOKERENA_CACHE", str(cache_folder("another-node")))
+    monkeypatch.setenv("GAOKERENA_CACHE", str(tmp_path / "another-node"))
     crawl_slice(plan_hosts([source()]), out=out, settings=settings(site, slice_seconds=0.01))
     assert out.sealed()
-    monkeypatch.setenv("GAOKERENA_CACHE", str(here))
+    monkeypatch.setenv("GAOKERENA_CACHE", str(tmp_path / "this-node"))
     artifact = crawl(out, site, source())
     assert Counter(paths(artifact)) == Counter(["/", *(f"/a/{n}" for n in range(12))])
 
