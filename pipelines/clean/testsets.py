@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from cluster.errors import UserError
 from pipelines.artifact import Input, file_digest
 from pipelines.evaluate.tasks import data_file, load_task, task_inputs, task_names
+from pipelines.rows import column_names, read_rows
 
 if TYPE_CHECKING:
     from pipelines.recipe import Recipe
 
 QUESTION_COLUMNS = ("question", "prompt", "query", "instruction")
-# One blank row in a spreadsheet may be a slip; a published one goes on for a million blank rows.
-BLANK_ROWS_AT_THE_END = 100
 
 Item = tuple[str, str, Sequence[str]]  # test set, question, longer texts that belong to it
 
@@ -47,13 +44,9 @@ def _tasks(recipe: Recipe) -> list[str]:
 
 
 def items_of(path: Path) -> Iterator[Item]:
-    """The items of a .jsonl, .csv, .parquet or .xlsx file with a column of questions; every other text belongs to them."""
-    readers = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet, ".xlsx": _xlsx}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"test set {path}: unknown format {path.suffix!r}; use one of {', '.join(readers)}")
+    """The items of a data file with a column of questions; every other text belongs to them. Raises UserError."""
     found = False
-    for row in reader(path):
+    for row in read_rows(path, column_names(path)):
         if question := _question(row):
             found = True
             yield path.stem, question, [text for text in _texts(list(row.values())) if text != question]
@@ -72,42 +65,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for part in value:
             yield from _texts(part)
-
-
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"test set {path}, line {number} is not JSON: {error.msg}") from error
-        if isinstance(row, dict):
-            yield row
-
-
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file)
-
-
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    for batch in pq.ParquetFile(path).iter_batches():
-        yield from batch.to_pylist()
-
-
-def _xlsx(path: Path) -> Iterator[dict[str, Any]]:
-    import openpyxl
-
-    sheet = openpyxl.load_workbook(path, read_only=True).active
-    rows = sheet.iter_rows(values_only=True) if sheet else iter(())
-    header = [str(name) for name in next(rows, ())]
-    blank = 0
-    for row in rows:
-        blank = 0 if any(value is not None for value in row) else blank + 1
-        if blank == BLANK_ROWS_AT_THE_END:
-            return
-        if not blank:
-            yield dict(zip(header, row, strict=False))

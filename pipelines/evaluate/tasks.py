@@ -6,7 +6,6 @@ A task file may also be a group: a list of tasks.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from cluster.errors import UserError
 from pipelines.artifact import Input, file_digest
+from pipelines.rows import column_names, read_rows
 
 FOLDER = Path(__file__).parent / "tasks"
 LETTERS = "ABCD"
@@ -137,7 +137,7 @@ def load_task(name: str, data: Path | None = None) -> Task:
     if task.kind is None:
         raise UserError(f"task {name} is a group of tasks: {', '.join(task.tasks)}")
     file = data_file(name, data)
-    rows = _read_rows(file) if file else []
+    rows = read_rows(file, column_names(file)) if file else []
     items = tuple(_item(task.kind, task.columns, row, f"{file}, item {number}", number) for number, row in enumerate(rows, 1))
     if task.items is not None and len(items) != task.items:
         raise UserError(f"task {name}: {file} has {len(items)} items, expected {task.items}")
@@ -155,40 +155,6 @@ def task_inputs(names: Sequence[str], data: Path | None) -> dict[str, Input]:
         digests = [file_digest(path), *([file_digest(file)] if file else [])]
         inputs[f"task:{name}"] = Input(digest="-".join(digests), path=str(file or path))
     return inputs
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    if path.suffix == ".jsonl":
-        return _read_jsonl(path)
-    if path.suffix == ".xlsx":
-        return _read_xlsx(path)
-    raise UserError(f"{path}: test data is .jsonl or .xlsx")
-
-
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number}, is not JSON: {error}") from error
-    return rows
-
-
-def _read_xlsx(path: Path) -> list[dict[str, Any]]:
-    """The first sheet; its first row names the columns, and rows without any value are left out."""
-    import zipfile
-
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    try:
-        sheet = openpyxl.load_workbook(path, read_only=True, data_only=True).worksheets[0]
-    except (InvalidFileException, zipfile.BadZipFile, KeyError) as error:
-        raise UserError(f"{path} is not a readable xlsx file: {error}") from error
-    header, *rows = [list(row) for row in sheet.iter_rows(values_only=True)] or [[]]
-    names = [str(cell).strip() for cell in header]
-    return [dict(zip(names, row, strict=False)) for row in rows if any(cell is not None for cell in row)]
 
 
 def _item(kind: Kind, columns: dict[str, str | list[str]], row: dict[str, Any], where: str, number: int) -> Item:

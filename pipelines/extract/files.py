@@ -7,7 +7,6 @@ would not save. A run that goes on reads over what is sealed already.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,14 +17,13 @@ from pipelines.artifact import ArtifactFolder, UnitRecord
 from pipelines.crawl.filesource import NEEDED, FileSource
 from pipelines.extract.dates import iso_date
 from pipelines.extract.locate import DataFile, find_files
-from pipelines.extract.text import one_line, tidy
+from pipelines.extract.text import one_line, sound, tidy
 from pipelines.progress import Progress
 from pipelines.rows import Row, column_names, read_rows
 from pipelines.tables import ARTICLES, DROPPED, QA, Table
 
 PIECE_ROWS = 10_000
 PIECE_CHARACTERS = 16 << 20  # a piece is in memory until it is sealed
-_SURROGATES = re.compile(r"[\ud800-\udfff]")  # halves of a character, which JSON can hold and UTF-8 can't
 
 Piece = list[tuple[int, Row]]  # the rows' numbers in their file, from 1, and the rows
 
@@ -113,7 +111,7 @@ def _text(value: Any) -> str | None:
     """A text, or a list of them as paragraphs; None for anything else."""
     if isinstance(value, list) and all(part is None or isinstance(part, str) for part in value):
         value = "\n".join(part for part in value if part)
-    return tidy(_SURROGATES.sub("\ufffd", value)) if isinstance(value, str) else None
+    return tidy(sound(value)) if isinstance(value, str) else None
 
 
 def _fault(value: Any, text: str | None) -> str:

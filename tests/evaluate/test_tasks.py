@@ -59,7 +59,7 @@ CASES = {
         '{"q": "x", "o": ["1", "2"], "a": 3}', "the answer '3' is not one of 1-2",
     ),
     "too few": ("kind: free-form\nfile: d.jsonl\ncolumns: {question: q}\nitems: 2", '{"q": "x"}', "has 1 items, expected 2"),
-    "not JSON": ("kind: free-form\nfile: d.jsonl\ncolumns: {question: q}", "{q}", "line 1, is not JSON"),
+    "not JSON": ("kind: free-form\nfile: d.jsonl\ncolumns: {question: q}", "{q}", "line 1 is not JSON"),
     "empty": ("kind: free-form\nfile: d.jsonl\ncolumns: {question: q}", '{"q": " "}', "question is empty"),
     "unknown kind": ("kind: essay\nfile: d.jsonl", "{}", "kind Input should be 'multiple-choice'"),
     "unknown key": ("kind: held-out\nfiel: d.jsonl", "{}", "fiel Extra inputs are not permitted"),
@@ -85,5 +85,5 @@ def test_an_unknown_task_names_the_known_ones() -> None:
 def test_a_damaged_spreadsheet_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text("description: x\nkind: free-form\nfile: d.xlsx\ncolumns: {question: q}\n")
     (tmp_path / "d.xlsx").write_bytes(b"not a zip")
-    with pytest.raises(UserError, match="not a readable xlsx"):
+    with pytest.raises(UserError, match="can't be read as .xlsx"):
         load_task(str(tmp_path / "t.yaml"))
