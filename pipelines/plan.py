@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import Group
 from rich.table import Table
@@ -15,9 +13,9 @@ from pipelines import tables
 from pipelines.crawl.source import load_file_sources, load_sources
 from pipelines.recipe import Recipe
 from pipelines.steps import graph, latest
-from pipelines.train.estimate import Cost, Shape, stage_cost
+from pipelines.train.energy import energy
+from pipelines.train.estimate import Cost, Shape, implied_mfu, known_config, stage_cost
 from pipelines.train.settings import StageSettings
-from serving.engines.entries import entries
 
 
 def plan(recipe: Recipe, root: Storage) -> Group:
@@ -54,6 +52,7 @@ def _training(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
     if shape is None:
         yield f"training  the shape of {recipe.model} is not known here, so no estimate of memory and time"
         return
+    flops = 0.0
     for name, stage, (tokens, origin) in (
         ("finetune", recipe.train.finetune, _corpus_tokens(recipe, root)),
         ("instruct", recipe.train.instruct, _qa_tokens(recipe, root)),
@@ -63,12 +62,16 @@ def _training(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
         if not tokens:
             yield f"{name:<9} tokens are not known before the crawl; give expected.corpus_words and expected.qa_words"
             continue
-        yield f"{name:<9} {_stage_line(recipe, profile, shape, stage, tokens)}"
+        cost = _cost(recipe, profile, shape, stage, tokens)
+        flops += cost.flops
+        yield f"{name:<9} {_stage_line(recipe, profile, shape, stage, cost)}"
         yield f"          {origin}"
+    if recipe.expected.hours and profile.tflops and flops:
+        yield f"{'before':<9} {_implied(recipe.expected.hours, flops, recipe, profile)}"
 
 
-def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSettings, tokens: int) -> str:
-    cost = stage_cost(
+def _cost(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSettings, tokens: int) -> Cost:
+    return stage_cost(
         shape,
         stage,
         tokens=tokens,
@@ -77,6 +80,9 @@ def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSett
         dtype=recipe.train.dtype,
         checkpointing=recipe.train.checkpointing or profile.checkpointing,
     )
+
+
+def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSettings, cost: Cost) -> str:
     adapter = shape.adapter_parameters(stage.lora)
     return (
         f"{cost.tokens:,} tokens, {cost.sequences:,} sequences of {recipe.tokenize.context}, {cost.optimizer_steps:,} optimizer "
@@ -89,7 +95,22 @@ def _hours(cost: Cost, recipe: Recipe, profile: Profile) -> str:
     if not profile.tflops:
         return ""
     peak, mfu = profile.tflops * profile.train_workers, recipe.expected.mfu
-    return f"; {cost.hours(peak, mfu):.1f} h at an assumed {mfu:.0%} of {peak:.0f} TFLOP/s (4N a token)"
+    hours = cost.hours(peak, mfu)
+    return f"; {hours:.1f} h at an assumed {mfu:.0%} of {peak:.0f} TFLOP/s (4N a token){_energy(hours, recipe, profile)}"
+
+
+def _implied(hours: float, flops: float, recipe: Recipe, profile: Profile) -> str:
+    peak = profile.tflops * profile.train_workers
+    mfu = implied_mfu(flops, hours, peak)
+    return f"both stages in {hours:g} h are {mfu:.1%} of {peak:.0f} TFLOP/s (4N a token){_energy(hours, recipe, profile)}"
+
+
+def _energy(hours: float, recipe: Recipe, profile: Profile) -> str:
+    if not profile.watts:
+        return ""
+    watts, intensity = profile.watts * profile.train_workers, recipe.train.kg_co2_per_kwh
+    used = energy(hours, watts, intensity)
+    return f", {used.kwh:.2f} kWh, {used.kg_co2:.2f} kg CO2 ({watts:.0f} W, {intensity:g} kg/kWh)"
 
 
 def _corpus_tokens(recipe: Recipe, root: Storage) -> tuple[int, str]:
@@ -116,8 +137,5 @@ def _counted(root: Storage, table: tables.Table) -> tuple[int, str] | None:
 
 def model_shape(model: str) -> Shape | None:
     """The shape of a named model or of a local folder; None when nothing is known without a download."""
-    entry = entries().get(model)
-    if entry and entry.config:
-        return Shape.of_config(entry.config)
-    config = Path(model) / "config.json"
-    return Shape.of_config(json.loads(config.read_text(encoding="utf-8"))) if config.is_file() else None
+    config = known_config(model)
+    return Shape.of_config(config) if config else None

@@ -48,6 +48,7 @@ class ExpectedSettings(Settings):
     qa_words: int = 0
     tokens_per_word: float = 1.5  # Gemma's tokenizer takes 1.5 to 1.6 on Persian; assumed for others
     mfu: float = 0.35  # share of the device's peak that training reaches; assumed
+    hours: float | None = Field(None, gt=0)  # that both stages took where this was done before
 
 
 class Recipe(Settings):

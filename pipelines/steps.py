@@ -132,7 +132,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "clean",
             "Normalise, filter, redact and deduplicate; make the splits.",
-            1,
+            2,
             ("extract",),
             (t.CORPUS, t.PAIRS, t.LINEAGE, t.DROPPED),
             "pipelines.clean.step:clean",
@@ -142,7 +142,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "tokenize",
             "Turn texts into Arrow token sequences.",
-            1,
+            2,
             ("clean",),
             (t.CORPUS_TRAIN, t.CORPUS_VALID, t.QA_TRAIN, t.QA_VALID),
             "pipelines.tokenization.step:tokenize",
@@ -152,7 +152,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "finetune",
             "Fine-tune the base model on the corpus with LoRA, and merge.",
-            1,
+            2,
             ("tokenize",),
             (t.TRAIN_LOG,),
             "pipelines.train.step:finetune",
@@ -163,7 +163,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "instruct",
             "Instruction-tune the fine-tuned model on question-answer pairs, and merge.",
-            1,
+            2,
             ("tokenize", "finetune"),
             (t.TRAIN_LOG,),
             "pipelines.train.step:instruct",

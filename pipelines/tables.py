@@ -136,8 +136,8 @@ LINEAGE = Table("lineage", _schema(id=_S, kind=_S, source=_S, url=_S), restricte
 DROPPED = Table("dropped", _schema(kind=_S, source=_S, url=_S, reason=_S, text=_S), restricted=True)
 
 # tokenize: one row a training sequence ----------------------------------------------------------
-# `ids` names the corpus rows or pairs in it; `document_lengths` where their tokens end, in order.
-_SEQUENCES = _schema(input_ids=_TOKENS, labels=_TOKENS, document_lengths=_TOKENS, ids=pa.list_(_S))
+# `ids` names the corpus rows or pairs in it, `sources` where each is from; `document_lengths` where their tokens end, in order.
+_SEQUENCES = _schema(input_ids=_TOKENS, labels=_TOKENS, document_lengths=_TOKENS, ids=pa.list_(_S), sources=pa.list_(_S))
 CORPUS_TRAIN = Table("corpus_train", _SEQUENCES, format="arrow")
 CORPUS_VALID = Table("corpus_valid", _SEQUENCES, format="arrow")
 QA_TRAIN = Table("qa_train", _SEQUENCES, format="arrow")
@@ -160,7 +160,7 @@ TRAIN_LOG = Table(
         mfu=pa.float64(),
         memory_bytes=_I,
     ),
-    volatile=frozenset({"seconds", "tokens_per_second", "mfu", "memory_bytes"}),
+    volatile=frozenset({"valid_loss", "seconds", "tokens_per_second", "mfu", "memory_bytes"}),
 )
 
 # evaluate ---------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The first half of the funnel, a shard of extracted rows at a time: what survives by itself is a candidate.
 
-About 1,500 pairs/s on one core, most of it for the bands of near-duplicates.
+Candidates are left in two tables: their texts, and the numbers by which duplicates are found.
 """
 
 from __future__ import annotations
@@ -11,28 +11,41 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.clean.duplicates import band_keys, exact_hash
-from pipelines.clean.identity import content_id
+from pipelines.clean.duplicates import exact_hash
+from pipelines.clean.identity import content_id, fold, hash64
 from pipelines.clean.language import UNKNOWN, language_of
 from pipelines.clean.normalise import normalise
 from pipelines.clean.privacy import redact
 from pipelines.clean.quality import article_problem, pair_problem
 from pipelines.clean.settings import CleanSettings
+from pipelines.clean.signatures import VALUES, signature_pair
 from pipelines.tables import DROPPED, Table
 
 ARTICLE, PAIR = "article", "qa"
+TEXTS = ("question", "text")
 RAW_PARTS = "\n\n"  # between question and answer in the raw text of a pair
 
 # Working rows of the step, swept away when it is finished. An article has its text in `text`, a pair its answer.
-# `*_hash` and `*_bands` are what duplicates are found by.
 CANDIDATES = Table(
     "candidates",
     pa.schema(
         [
             *(pa.field(name, pa.string()) for name in ("kind", "id", "source", "url", "title", "question", "text", "raw")),
             pa.field("words", pa.int64()),
-            *(pa.field(f"{name}_hash", pa.uint64()) for name in ("question", "text")),
-            *(pa.field(f"{name}_bands", pa.binary()) for name in ("question", "text")),
+        ]
+    ),
+    restricted=True,
+)
+# What duplicates are found by, row by row as in CANDIDATES: at most 570 bytes a row. A signature is null where the text is
+# too long (by characters) or too short (by words) for it.
+SIGNATURES = Table(
+    "signatures",
+    pa.schema(
+        [
+            *(pa.field(name, pa.uint64()) for name in ("id", "url")),  # of the URL a hash
+            *(pa.field(f"{name}_hash", pa.uint64()) for name in TEXTS),
+            *(pa.field(f"{name}_size", pa.int32()) for name in TEXTS),  # characters
+            *(pa.field(f"{name}_{by}", pa.binary(VALUES)) for name in TEXTS for by in ("characters", "words")),
         ]
     ),
     restricted=True,
@@ -51,12 +64,24 @@ class Sifted:
         return dict(Counter(row["reason"] for row in self.dropped))
 
     def tables(self) -> dict[Table, pa.Table]:
-        rows = self.candidates
-        for name in ("question", "text"):
-            texts = [row[name] for row in rows]
-            for row, text, bands in zip(rows, texts, band_keys(texts), strict=True):
-                row |= {f"{name}_hash": exact_hash(text), f"{name}_bands": bands}
-        return {CANDIDATES: CANDIDATES.table(rows), DROPPED: DROPPED.table(self.dropped)}
+        return {
+            CANDIDATES: CANDIDATES.table(self.candidates),
+            SIGNATURES: _signatures(self.candidates),
+            DROPPED: DROPPED.table(self.dropped),
+        }
+
+
+def _signatures(candidates: list[dict[str, Any]]) -> pa.Table:
+    columns: dict[str, list[Any]] = {
+        "id": [int(row["id"], 16) for row in candidates],
+        "url": [hash64(row["url"] or "") for row in candidates],
+    }
+    for name in TEXTS:
+        folded = [fold(row[name]) for row in candidates]
+        columns[f"{name}_hash"] = [exact_hash(text) for text in folded]
+        columns[f"{name}_size"] = [len(row[name]) for row in candidates]
+        columns[f"{name}_characters"], columns[f"{name}_words"] = signature_pair(folded)
+    return pa.table(columns, schema=SIGNATURES.schema)
 
 
 def sift_articles(rows: list[dict[str, Any]], settings: CleanSettings) -> Sifted:

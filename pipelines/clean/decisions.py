@@ -1,126 +1,49 @@
-"""The second half of the funnel, over all candidates at once: duplicates, test sets, splits.
-
-Holds hashes, bands and texts in Arrow columns: about 0.5 KB and the text itself for every candidate.
-"""
+"""Which of the duplicates stay and which rows share a split: on columns of numbers, some 100 bytes a candidate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.clean.candidates import ARTICLE, PAIR
-from pipelines.clean.decontamination import HeldOut
-from pipelines.clean.duplicates import Union, clusters
-from pipelines.clean.identity import split_chance
+from pipelines.clean.duplicates import joined
 
+REASONS = ("", "duplicate-article", "duplicate-question", "duplicate-answer")
 LARGE_CLUSTER_SHARE, LARGE_CLUSTER_ROWS = 0.01, 10
-COLUMNS = ["kind", "id", "source", "url", "question", "text", "question_hash", "text_hash", "question_bands", "text_bands"]
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """For every candidate, in their order: the reason for its drop ("" when it is kept) and its split."""
+    """For every candidate of a kind, in their order."""
 
-    reasons: list[str]
-    splits: list[str]
+    reasons: np.ndarray  # (rows,) uint8: place in REASONS, 0 where the row is not dropped
+    families: np.ndarray  # (rows,) uint64: the smallest id of all rows that have to be in one split
     facts: dict[str, float]
 
 
-def decide(
-    candidates: pa.Table,
-    *,
-    jaccard: float,
-    held_out: HeldOut,
-    valid_fraction: float,
-    split_by_source: Mapping[str, str],
-    seed: int,
-) -> Decisions:
-    """Decide on all candidates (columns COLUMNS) of both kinds; independent of their order.
+def decide(kind: str, ids: np.ndarray, urls: np.ndarray, lengths: np.ndarray, clusters: Mapping[str, np.ndarray]) -> Decisions:
+    """Decide on all candidates of a kind by their clusters of each field; independent of their order.
 
-    The longest row comes first, of equally long ones that with the smallest id, then URL; it stays unless a row that
-    stays has nearly its text, its question or its answer. So every duplicate has a better row that is kept.
-    Rows of one cluster get one split (unless the recipe splits by source), whichever of them stays.
+    The longest row comes first, of equally long ones that with the smallest id, then the smallest hash of its URL; it
+    stays unless a row that stays is in its cluster of questions or of texts. So every duplicate has a better row that is
+    kept. Rows of one cluster get one split, whichever of them stays.
     """
-    size = candidates.num_rows
-    reasons, splits = [""] * size, [""] * size
-    facts: dict[str, float] = {}
-    kinds = np.array(candidates["kind"].to_pylist(), dtype=object)
-    for kind, fields in ((ARTICLE, ("text",)), (PAIR, ("question", "text"))):
-        rows = np.flatnonzero(kinds == kind)
-        if not len(rows):
-            continue
-        part = _Part(candidates.take(pa.array(rows)).combine_chunks())
-        clusters_of = {field: part.clusters(field, jaccard) for field in fields}
-        duplicates = part.duplicates(clusters_of)
-        names = part.family_names(clusters_of)
-        for index, row in enumerate(rows.tolist()):
-            by_source = split_by_source.get(part.sources[index])
-            splits[row] = by_source or ("valid" if split_chance(seed, names[index]) < valid_fraction else "train")
-            if index in duplicates:
-                reasons[row] = f"duplicate-{_called(kind, duplicates[index])}"
-            elif name := next(filter(None, (held_out.match(part.text(field, index)) for field in fields)), None):
-                reasons[row] = f"test-set {name}"
-        facts[f"{kind} candidates"] = len(rows)
-        for field, found in clusters_of.items():
-            facts[f"largest duplicate-{_called(kind, field)}"] = int(np.bincount(found).max())
-    return Decisions(reasons, splits, facts)
-
-
-class _Part:
-    """The candidates of one kind."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table
-        self.ids: list[str] = table["id"].to_pylist()
-        self.urls: list[str] = table["url"].to_pylist()
-        self.sources: list[str] = table["source"].to_pylist()
-        lengths = [pc.utf8_length(table[name]).to_numpy() for name in ("question", "text")]
-        self.lengths: list[int] = (lengths[0] + lengths[1]).tolist()
-
-    def text(self, field: str, row: int) -> str:
-        value: str = self.table[field][int(row)].as_py()
-        return value
-
-    def clusters(self, field: str, jaccard: float) -> np.ndarray:
-        hashes, bands = self.table[f"{field}_hash"].to_pylist(), self.table[f"{field}_bands"].to_pylist()
-        return clusters(hashes, bands, partial(self.text, field), jaccard)
-
-    def duplicates(self, found: Mapping[str, np.ndarray]) -> dict[int, str]:
-        """Rows to drop, with the field whose cluster has a better row that stays."""
-        taken: dict[str, set[int]] = {field: set() for field in found}
-        dropped: dict[int, str] = {}
-        for row in sorted(range(len(self.ids)), key=self._rank):
-            field = next((name for name, cluster in found.items() if int(cluster[row]) in taken[name]), None)
-            if field:
-                dropped[row] = field
-                continue
-            for name, cluster in found.items():
-                taken[name].add(int(cluster[row]))
-        return dropped
-
-    def _rank(self, row: int) -> tuple[int, str, str]:
-        return -self.lengths[row], self.ids[row], self.urls[row]
-
-    def family_names(self, found: Mapping[str, np.ndarray]) -> list[str]:
-        """For every row the smallest id of all that it is joined with: more data seldom changes it, so splits stay."""
-        families = Union(len(self.ids))
-        for cluster in found.values():
-            for row, first in enumerate(cluster.tolist()):
-                families.join(first, row)
-        smallest: dict[int, str] = {}
-        for row, name in enumerate(self.ids):
-            family = families.find(row)
-            smallest[family] = min(smallest.get(family, name), name)
-        return [smallest[families.find(row)] for row in range(len(self.ids))]
-
-
-def _called(kind: str, field: str) -> str:
-    return "answer" if (kind, field) == (PAIR, "text") else "article" if kind == ARTICLE else field
+    reasons = np.zeros(len(ids), dtype=np.uint8)
+    fields = {REASONS.index(_reason(kind, field)): found for field, found in clusters.items()}
+    taken: dict[int, set[int]] = {reason: set() for reason in fields}
+    crowd = np.flatnonzero(_in_company(clusters))
+    for row in crowd[np.lexsort((urls[crowd], ids[crowd], -lengths[crowd]))].tolist():
+        own = {reason: int(found[row]) for reason, found in fields.items()}
+        reasons[row] = next((reason for reason, cluster in own.items() if cluster in taken[reason]), 0)
+        if not reasons[row]:
+            for reason, cluster in own.items():
+                taken[reason].add(cluster)
+    facts: dict[str, float] = {f"{kind} candidates": len(ids)}
+    for reason, found in fields.items():
+        facts[f"largest {REASONS[reason]}"] = int(np.bincount(found).max(initial=0))
+    return Decisions(reasons, _families(ids, clusters), facts)
 
 
 def large_clusters(facts: Mapping[str, float]) -> list[str]:
@@ -135,3 +58,22 @@ def large_clusters(facts: Mapping[str, float]) -> list[str]:
                     f"{rows:,.0f} of {total:,.0f} {kind} rows have nearly the same {name}: see those dropped as duplicates"
                 )
     return notes
+
+
+def _in_company(clusters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Rows that share a cluster of any field with another: the others stay without a question."""
+    found = [np.bincount(of)[of] > 1 for of in clusters.values()]
+    return np.any(found, axis=0)
+
+
+def _families(ids: np.ndarray, clusters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """More data seldom changes the smallest id, so splits stay."""
+    size = len(ids)
+    family = joined(size, np.concatenate([np.stack([found, np.arange(size)], axis=1) for found in clusters.values()]))
+    smallest = np.full(size, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(smallest, family, ids)
+    return smallest[family]
+
+
+def _reason(kind: str, field: str) -> str:
+    return f"duplicate-{'article' if kind == ARTICLE else 'answer' if field == 'text' else field}"

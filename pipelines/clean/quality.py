@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from pipelines.clean.settings import CleanSettings
+from pipelines.clean.zwnj import ZWNJ
 
 STOPWORDS = frozenset("در و ، به از که است این را با یک".split())
 MIN_STOPWORDS = 2
@@ -34,11 +35,16 @@ def article_problem(text: str, settings: CleanSettings) -> str | None:
 
 def pair_problem(question: str, answer: str, settings: CleanSettings) -> str | None:
     """Why a normalised question-answer pair is dropped, if it is."""
-    if len(question.split()) < settings.min_question_words:
+    if count_words(question) < settings.min_question_words:
         return "short-question"
-    if len(answer.split()) < settings.min_answer_words:
+    if count_words(answer) < settings.min_answer_words:
         return "short-answer"
     return None
+
+
+def count_words(text: str) -> int:
+    """Words between white space or ZWNJ: `می شود` counts as it did before it had one spelling, as the authors counted."""
+    return len(text.replace(ZWNJ, " ").split())
 
 
 def odd_words(text: str, words: list[str]) -> str | None:
@@ -75,8 +81,12 @@ def repeated_phrases(text: str, words: list[str]) -> str | None:
     size = len(text)
     if any(_top_ngram(words, n) > limit * size for n, limit in MAX_TOP_NGRAM):
         return "repeated-phrases"
-    if any(_duplicate_ngrams(words, n) > limit * size for n, limit in MAX_DUPLICATE_NGRAMS):
-        return "repeated-phrases"
+    for n, limit in MAX_DUPLICATE_NGRAMS:
+        repeated = _duplicate_ngrams(words, n)
+        if repeated > limit * size:
+            return "repeated-phrases"
+        if not repeated:  # a longer phrase that repeats would hold one of these
+            return None
     return None
 
 
@@ -94,22 +104,23 @@ def _lines(text: str) -> list[str]:
     return [line for line in text.split("\n") if line]
 
 
-def _ngrams(words: list[str], n: int) -> list[str]:
-    return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+def _ngrams(words: list[str], n: int) -> list[tuple[str, ...]]:
+    return list(zip(*(words[i:] for i in range(n)), strict=False))
 
 
 def _top_ngram(words: list[str], n: int) -> int:
     """Characters in the most frequent n-gram, all its occurrences together; 0 when none repeats."""
     counts = Counter(_ngrams(words, n)).most_common(1)
-    return len(counts[0][0]) * counts[0][1] if counts and counts[0][1] > 1 else 0
+    return len(" ".join(counts[0][0])) * counts[0][1] if counts and counts[0][1] > 1 else 0
 
 
 def _duplicate_ngrams(words: list[str], n: int) -> int:
     """Characters in n-grams that were there before, none counted twice."""
     seen: set[tuple[str, ...]] = set()
+    ngrams = _ngrams(words, n)
     characters, index = 0, 0
-    while index <= len(words) - n:
-        ngram = tuple(words[index : index + n])
+    while index < len(ngrams):
+        ngram = ngrams[index]
         if ngram in seen:
             characters += sum(map(len, ngram))
             index += n

@@ -17,6 +17,7 @@ from pipelines.evaluate.judging import is_trustworthy
 from pipelines.evaluate.scores import BASE, COMPARED, TRAINED
 from pipelines.evaluate.settings import EvaluateSettings
 from pipelines.tables import ANSWERS, CORPUS, DROPPED, FAILURES, JUDGEMENTS, LINEAGE, PAGES, PAIRS, QA_TRAIN, SCORES, TRAIN_LOG
+from pipelines.train.job import ALL, VALIDATION
 
 Row = dict[str, Any]
 Inputs = Mapping[str, Artifact]
@@ -108,7 +109,7 @@ def training_totals(inputs: Inputs) -> list[Row]:
         log = sorted(_rows(inputs[stage], TRAIN_LOG), key=lambda row: row["step"])
         facts = inputs[stage].manifest.facts
         losses = [row["loss"] for row in log if row["loss"] is not None]
-        valid = [row["valid_loss"] for row in log if row["valid_loss"] is not None]
+        valid = [row["loss"] for row in validation(inputs)[title] if row["source"] == ALL]
         found.append(
             {
                 "stage": title,
@@ -122,6 +123,26 @@ def training_totals(inputs: Inputs) -> list[Row]:
                 "last_valid_loss": valid[-1] if valid else None,
             }
         )
+    return found
+
+
+def validation(inputs: Inputs) -> dict[str, list[Row]]:
+    """Loss and perplexity on held-out sequences, of each stage: a row a step (0: before the first) and source."""
+    found: dict[str, list[Row]] = {}
+    for stage, title in STAGES.items():
+        measured = VALIDATION in inputs[stage].manifest.files
+        found[title] = json.loads(inputs[stage].folder.read(VALIDATION)) if measured else []
+    return found
+
+
+def validation_by_source(inputs: Inputs) -> list[Row]:
+    """Held-out perplexity of each stage and source, before the first step and after the last."""
+    found = []
+    for title, rows in validation(inputs).items():
+        for source in sorted({row["source"] for row in rows} - {ALL}):
+            of_source = [row for row in rows if row["source"] == source]
+            ends = {"before": of_source[0]["perplexity"], "after": of_source[-1]["perplexity"]}
+            found.append({"stage": title, "source": source, "labels": of_source[0]["labels"], **ends})
     return found
 
 
@@ -227,6 +248,7 @@ def facts(inputs: Inputs, settings: EvaluateSettings) -> Row:
         "splits": splits(inputs),
         "tokens": tokens(inputs),
         "training": training_totals(inputs),
+        "validation": validation(inputs),
         "scores": table,
         "judge": None if judged is None else {"name": judged["name"], "trusted": judged["trusted"]},
     }

@@ -54,6 +54,7 @@ def _values(run: StepRun) -> dict[str, Any]:
         "splits": content.splits(inputs),
         "tokens": content.tokens(inputs),
         "training": content.training_totals(inputs),
+        "validation": content.validation_by_source(inputs),
         "perplexities": perplexities,
         "accuracies": accuracies,
         "judge": content.judge(table, recipe.evaluate),

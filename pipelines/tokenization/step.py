@@ -41,7 +41,7 @@ TOKENS = Table(
     "tokens",
     pa.schema(
         [
-            *(pa.field(name, pa.string()) for name in ("table", "id")),
+            *(pa.field(name, pa.string()) for name in ("table", "id", "source")),
             pa.field("position", pa.uint64()),
             *(pa.field(name, pa.list_(pa.int32())) for name in ("input_ids", "labels")),  # no labels: the tokens themselves
         ]
@@ -142,6 +142,7 @@ def _encode_rows(
                 {
                     "table": f"{prefix}_{row['split']}",
                     "id": row["id"],
+                    "source": row["source"],
                     "position": position,
                     "input_ids": example.input_ids,
                     "labels": example.labels,
@@ -191,18 +192,20 @@ class Piece:
     """One window of one document."""
 
     id: str
+    source: str
     input_ids: NDArray[np.int32]
     labels: NDArray[np.int32]
 
 
 def _pieces(tokens: pa.Table, context: int, bos: int | None) -> Iterator[Piece]:
     """A pair is one piece; a document is one for each of its windows, and every token of it is a label."""
-    for name, ids, labels in zip(tokens["id"], tokens["input_ids"], tokens["labels"], strict=True):
-        values = ids.values.to_numpy()
+    columns = (tokens[name] for name in ("id", "source", "input_ids", "labels"))
+    for name, source, ids, labels in zip(*columns, strict=True):
+        values, origin = ids.values.to_numpy(), (name.as_py(), source.as_py())
         if len(labels):
-            yield Piece(name.as_py(), values, labels.values.to_numpy())
+            yield Piece(*origin, values, labels.values.to_numpy())
         else:
-            yield from (Piece(name.as_py(), window, window) for window in windows(values, context, bos))
+            yield from (Piece(*origin, window, window) for window in windows(values, context, bos))
 
 
 def _shards(plan: list[list[int]], sizes: list[int]) -> Iterator[list[list[int]]]:
@@ -225,5 +228,6 @@ def _sequences(table: Table, groups: list[list[Piece]]) -> pa.Table:
         "labels": [np.concatenate([piece.labels for piece in group]) for group in groups],
         "document_lengths": [[len(piece.input_ids) for piece in group] for group in groups],
         "ids": [[piece.id for piece in group] for group in groups],
+        "sources": [[piece.source for piece in group] for group in groups],
     }
     return pa.table(columns, schema=table.schema)

@@ -6,12 +6,15 @@ temporary buffers of kernels, so treat memory as a lower bound with a margin of 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipelines.train.settings import LoraSettings, StageSettings
+from serving.engines.entries import entries
 
 BYTES = {"bfloat16": 2, "float32": 4}
 FLOPS_PER_PARAMETER = 4  # LoRA: forward 2 and the backward pass through frozen weights 2, per token
@@ -66,7 +69,7 @@ class Shape:
     def adapter_parameters(self, lora: LoraSettings) -> int:
         """Each adapted layer of a x b gains r x (a + b)."""
         sizes = self.linear_sizes()
-        return self.layers * lora.r * sum(sum(sizes[name]) for name in lora.targets if name in sizes)
+        return self.layers * lora.r * sum(sum(sizes[name]) for name in lora.targets or sizes if name in sizes)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,21 @@ class Cost:
 
     def hours(self, tflops: float, mfu: float) -> float:
         return self.flops / (tflops * 1e12 * mfu) / 3600
+
+
+def known_config(model: str) -> Mapping[str, Any]:
+    """The `config.json` of a local folder or what is written down of a named model; empty without either: no download."""
+    entry = entries().get(model)
+    if entry and entry.config:
+        return entry.config
+    config = Path(model).expanduser() / "config.json"
+    found: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    return found
+
+
+def implied_mfu(flops: float, hours: float, tflops: float) -> float:
+    """The share of a peak of `tflops` TFLOP/s that work done in `hours` reached."""
+    return flops / (hours * 3600 * tflops * 1e12)
 
 
 def stage_cost(

@@ -9,12 +9,15 @@ from cluster.cache import cache_folder
 from cluster.errors import UserError
 from cluster.profiles import Profile
 from pipelines.artifact import Artifact, ArtifactFolder
-from pipelines.tables import CORPUS_TRAIN, QA_TRAIN, Table
+from pipelines.tables import CORPUS_TRAIN, CORPUS_VALID, QA_TRAIN, QA_VALID, Table
 from pipelines.train.settings import StageSettings, TrainSettings
 from serving.engines.models import local_model
 
 LOG_UNIT = "log"  # the unit that is sealed when a stage has left everything
+VALIDATION = "validation.json"  # what was measured on held-out sequences: a row a step and source
+ALL = "all"  # the source that stands for every one
 STAGE_TABLES = {"finetune": CORPUS_TRAIN, "instruct": QA_TRAIN}
+VALID_TABLES = {"finetune": CORPUS_VALID, "instruct": QA_VALID}
 
 
 @dataclass(frozen=True)

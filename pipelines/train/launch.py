@@ -83,21 +83,33 @@ class _Follower:
 
     def __init__(self, job: Job, attempt: str, progress: Progress) -> None:
         self._storage, self._attempt, self._progress = job.out.folder, attempt, progress
+        self._stage = job.stage
         self._seen: int | None = None  # the last step that was shown
+        self._told: set[str] = set()
 
     def look(self) -> None:
         figures = read_figures(self._storage, self._attempt)
-        if figures is None or figures["step"] == self._seen:
+        if figures is None:
             return
-        step, steps = int(figures["step"]), int(figures["steps"])
+        for notice in figures["notices"]:
+            if notice not in self._told:
+                self._progress.say(f"  {self._stage}: {notice}")
+                self._told.add(notice)
+        step = figures["step"]
+        if step == self._seen or "loss" not in figures:
+            return
         if self._seen is None:
-            self._progress.total(steps, done=step - 1)
-        left = figures["seconds_left"]
-        self._progress.advance(
-            step - (step - 1 if self._seen is None else self._seen),
-            f"loss {figures['loss']:.3f}, {figures['tokens_per_second']:,.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left",
-        )
+            self._progress.total(figures["steps"], done=step - 1)
+        self._progress.advance(step - (step - 1 if self._seen is None else self._seen), _line(figures))
         self._seen = step
+
+
+def _line(figures: dict[str, Any]) -> str:
+    """Loss, speed and what is left of the time."""
+    left, valid = figures["seconds_left"], figures["valid_loss"]
+    held_out = "" if valid is None else f" (held out {valid:.3f})"
+    speed = f"{figures['tokens_per_second']:,.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left"
+    return f"loss {figures['loss']:.3f}{held_out}, {speed}"
 
 
 def _said_by_worker(error: Exception) -> Exception:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cluster.errors import UserError
@@ -31,16 +32,15 @@ class EmptyAdapter(RuntimeError):
 
 
 def add_adapter(model: PreTrainedModel, settings: LoraSettings) -> PeftModel:
-    """The model, frozen, with a new adapter of its own number format. Raises UserError when no layer has a target's name."""
-    layers = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    targets = [name for name in settings.targets if name in layers]
-    if not targets:
-        raise UserError(f"lora.targets = {settings.targets}: the model has none of them; its linear layers are {sorted(layers)}")
+    """The model, frozen, with a new adapter of its own number format. Raises UserError for a target that the model has not."""
+    layers = linear_layers(model)
+    if missing := set(settings.targets or []) - layers:
+        raise UserError(f"lora.targets: the model has no {sorted(missing)}; its linear layers are {sorted(layers)}")
     config = LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=targets,
+        target_modules=settings.targets or sorted(layers),
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -48,6 +48,14 @@ def add_adapter(model: PreTrainedModel, settings: LoraSettings) -> PeftModel:
     adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
     assert isinstance(adapted, PeftModel)
     return adapted
+
+
+def linear_layers(model: PreTrainedModel) -> set[str]:
+    """Names of every linear layer but the head, whatever the architecture calls them: q_proj, qkv_proj, fc1 ..."""
+    head = model.get_output_embeddings()
+    return {
+        name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not head
+    }
 
 
 def checkpoint_adapter_only(model: PeftModel) -> None:
@@ -79,14 +87,32 @@ def _sort_targets(file: Path) -> None:
     file.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
+def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """A saved adapter on its base. Raises UserError when it was made for another model: PEFT skips what has no place."""
+    weights, config = load_file(folder / "adapter_model.safetensors"), LoraConfig.from_pretrained(folder)
+    made_for = config.base_model_name_or_path
+    adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
+    places = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    for name in sorted(weights.keys() | places.keys()):
+        there, here = (tuple(found[name].shape) if name in found else "missing" for found in (weights, places))
+        if there != here:
+            raise UserError(
+                f"adapter {folder} was made for {made_for}, not for this {type(model).__name__}: {name} is {there} in it and "
+                f"{here} in the model; name the model that it was trained on"
+            )
+    set_peft_model_state_dict(adapted, weights)
+    assert isinstance(adapted, PeftModel)
+    return adapted
+
+
 def merge(base: Path, adapter: Path, out: Path, dtype: str, probe: Tensor) -> float:
     """Merge in float32, check, cast to `dtype` and save with the base's tokenizer, template and generation settings.
 
     `probe`: token ids (1, n). Returns the largest difference of a logit relative to the largest logit;
-    raises ArithmeticError when it is over PARITY.
+    raises ArithmeticError when it is over PARITY, and UserError for an adapter of another model.
     """
     with torch.no_grad():
-        adapted = PeftModel.from_pretrained(load_model(base, "float32"), adapter).eval()
+        adapted = load_adapter(load_model(base, "float32"), adapter).eval()
         before = adapted(input_ids=probe).logits
         merged = adapted.merge_and_unload(safe_merge=True)
         after = merged(input_ids=probe).logits

@@ -92,12 +92,17 @@ def make_plan(lengths: NDArray[np.int64], *, seed: int, epochs: float, effective
     )
 
 
+def without_label() -> dict[str, NDArray[np.int64]]:
+    """A sequence of one token that nothing is learned from."""
+    return {"input_ids": np.zeros(1, np.int64), "labels": np.full(1, NO_LABEL), "position_ids": np.zeros(1, np.int64)}
+
+
 class Sequences(Dataset):  # type: ignore[type-arg]
     """The sequences of a plan, in its order."""
 
     def __init__(self, table: pa.Table, plan: Plan) -> None:
-        self.plan = plan
-        self._columns = {name: table.column(name) for name in ("input_ids", "labels", "document_lengths")}
+        self.table, self.plan = table, plan
+        self._columns = {name: table.column(name) for name in ("input_ids", "labels", "document_lengths", "ids")}
 
     def __len__(self) -> int:
         return len(self.plan.order)
@@ -106,7 +111,7 @@ class Sequences(Dataset):  # type: ignore[type-arg]
         """Tokens, their labels and the positions within their document, all of one length."""
         row = int(self.plan.order[index])
         if row == FILLER:
-            return {"input_ids": np.zeros(1, np.int64), "labels": np.full(1, NO_LABEL), "position_ids": np.zeros(1, np.int64)}
+            return without_label()
         return self.sequence(row)
 
     def sequence(self, row: int) -> dict[str, NDArray[np.int64]]:
@@ -123,6 +128,11 @@ class Sequences(Dataset):  # type: ignore[type-arg]
         """Tokens and labels of one optimizer step, over all workers."""
         items = [self.sequence(int(row)) for row in self.plan.of_step(step)]
         return sum(len(item["input_ids"]) for item in items), sum(int((item["labels"] != NO_LABEL).sum()) for item in items)
+
+    def names(self, step: int, most: int = 3) -> list[str]:
+        """Ids of the first rows of one optimizer step, for a message."""
+        found = [name for row in self.plan.of_step(step) for name in self._columns["ids"][int(row)].as_py()]
+        return found[:most] + (["..."] if len(found) > most else [])
 
     def _values(self, column: str, row: int) -> NDArray[np.int64]:
         values: NDArray[np.int64] = self._columns[column][row].values.to_numpy(zero_copy_only=False).astype(np.int64)

@@ -13,7 +13,7 @@ class LoraSettings(Settings):
     r: int = Field(8, ge=1)
     alpha: float = Field(16, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
-    targets: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    targets: list[str] | None = None  # names of linear layers; by default all but the head, as in the paper
 
 
 class StageSettings(Settings):
@@ -49,4 +49,8 @@ class TrainSettings(Settings):
     checkpointing: Literal["none", "full"] | None = execution(None)  # of activations; the profile's by default
     checkpoint_steps: int = execution(20, ge=1)  # optimizer steps between checkpoints
     keep_checkpoints: int = execution(2, ge=1)
+    valid_tokens: int = execution(50_000, ge=0)  # held-out tokens that one validation reads; 0: no validation
+    valid_share: float = execution(0.05, gt=0)  # and at most so many times the training tokens
+    valid_points: int = execution(5, ge=2)  # validations of a stage: before it, after it, and between at equal distances
+    kg_co2_per_kwh: float = execution(0.56, ge=0)  # of the grid; the paper's figure
     report_to: list[str] = execution([])

@@ -9,7 +9,10 @@ from pipelines.progress import Progress
 from pipelines.recipe import Recipe
 from pipelines.steps import Outcome, StepRun
 from pipelines.train import checkpoints
-from pipelines.train.job import LOG_UNIT, STAGE_TABLES, Job, micro_batch
+from pipelines.train.divergence import SPIKE_STEPS, Diverged
+from pipelines.train.estimate import known_config
+from pipelines.train.fits import check_positions
+from pipelines.train.job import LOG_UNIT, STAGE_TABLES, VALIDATION, Job, micro_batch
 from serving.engines.models import check_model, model_digest, weight_bytes
 
 WORK_BYTES = 2  # memory of training on a CPU as a multiple of the weights in float32: weights, activations, merge
@@ -25,6 +28,7 @@ def check(recipe: Recipe) -> None:
     profile = recipe.cluster.hardware()
     for stage in STAGE_TABLES:
         micro_batch(recipe.train, getattr(recipe.train, stage), profile)
+    check_positions(recipe.tokenize.context, known_config(recipe.model).get("max_position_embeddings"), recipe.model)
     if not recipe.cluster.address:
         _check_gpus(profile)
         needed = None if profile.memory_bytes else WORK_BYTES * weight_bytes(recipe.model, "float32")
@@ -66,18 +70,34 @@ def _train(run: StepRun, stage: str) -> Outcome:
         tokens=run.inputs["tokenize"],
         out=run.out,
     )
+    fallbacks: list[str] = []
     if LOG_UNIT not in run.out.sealed():
-        from pipelines.train.launch import launch
-
         if not job.tokens.rows(job.table):
             raise UserError(f"{stage}: there is no sequence to train on; look at what clean and tokenize left and dropped")
-        _say_where_it_goes_on(job, run.progress)
-        launch(job, run.progress)
-    return Outcome(files=("model", "adapter"), notes=_notes(job))
+        fallbacks = _launch(job, run.progress)
+    return Outcome(files=("model", "adapter", VALIDATION), volatile_files=(VALIDATION,), notes=[*fallbacks, *_notes(job)])
 
 
-def _say_where_it_goes_on(job: Job, progress: Progress) -> None:
+def _launch(job: Job, progress: Progress) -> list[str]:
+    """Train from the newest sound checkpoint; where the training leaves its course, go back once. What it fell back on."""
+    from pipelines.train.launch import launch
+
+    fallbacks = checkpoints.drop_damaged(job.out.folder)
+    _say_where_it_goes_on(job, progress, fallbacks)
+    try:
+        launch(job, progress)
+    except Diverged as error:
+        checkpoints.drop_after(job.out.folder, error.step - SPIKE_STEPS)
+        fallbacks.append(f"went back once: {error}")
+        _say_where_it_goes_on(job, progress, fallbacks[-1:])
+        launch(job, progress)
+    return fallbacks
+
+
+def _say_where_it_goes_on(job: Job, progress: Progress, fallbacks: list[str]) -> None:
     """Raises UserError when the newest checkpoint was made by another number of workers."""
+    for line in fallbacks:
+        progress.say(f"  {job.stage}: {line}")
     newest, profile = checkpoints.newest(job.out.folder), job.profile
     if newest is None:
         return
@@ -96,6 +116,8 @@ def _notes(job: Job) -> list[str]:
         f"{job.stage}: trained on {used} of {facts['available']:,.0f} in {facts['steps']:,.0f} optimizer steps",
         f"merged in float32 (logits differ by {facts['merge_difference']:.1g} of their size), cast to {job.settings.dtype}",
     ]
+    if missed := facts["checkpoints_without_room"]:
+        notes.append(f"{missed:.0f} checkpoint(s) of {job.stage} were not kept: there was no room left")
     if facts["epochs"] < job.hyper.epochs * 0.999 and job.settings.max_tokens is not None:
         notes.insert(0, f"train.max_tokens = {job.settings.max_tokens:,} caps {job.stage}")
     return notes

@@ -1,4 +1,4 @@
-"""The transformers Trainer as a stage needs it: arguments, DeepSpeed configuration, the step's figures, checkpoints."""
+"""The transformers Trainer as a stage needs it: arguments, DeepSpeed configuration, the step's figures, validation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import psutil
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from pipelines.train import checkpoints
+from pipelines.train import validation
+from pipelines.train.divergence import Diverged, departure
 from pipelines.train.estimate import FLOPS_PER_PARAMETER
-from pipelines.train.job import Job
+from pipelines.train.history import notices, perplexity
+from pipelines.train.job import ALL, Job
+from pipelines.train.saving import Saving
 from pipelines.train.sequences import Sequences
 
 BUCKET = 1 << 24  # elements reduced at once: a LoRA adapter fits, DeepSpeed's default takes gigabytes
 
-Report = Callable[[dict[str, float]], None]
+Report = Callable[[dict[str, Any]], None]
 
 
 def deepspeed_config(job: Job) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def training_arguments(job: Job, folder: Path) -> TrainingArguments:
         gradient_checkpointing_kwargs={"use_reentrant": False},
         seed=job.seed,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would show a mean instead of what is wrong
+        eval_on_start=True,
         save_strategy="steps",
         save_steps=job.settings.checkpoint_steps,
         save_total_limit=1,
@@ -68,23 +73,41 @@ def training_arguments(job: Job, folder: Path) -> TrainingArguments:
 
 
 class StageTrainer(Trainer):
-    """Adds tokens, speed and memory to every logged step; saves the adapter alone."""
+    """Adds tokens, speed and memory to every logged step; validates at points; stops when it has gone wrong."""
 
-    def __init__(self, *, job: Job, sequences: Sequences, report: Report, **options: Any) -> None:
+    def __init__(
+        self, *, job: Job, sequences: Sequences, held_out: validation.HeldOut, saving: Saving, report: Report, **options: Any
+    ) -> None:
         super().__init__(train_dataset=sequences, **options)
-        self._job, self._sequences, self._report = job, sequences, report
+        self._job, self._sequences, self._held_out, self._report = job, sequences, held_out, report
         self._parameters = sum(p.numel() for p in self.model.parameters())
-        self._clock = StepClock()
-        self.add_callback(self._clock)
+        self._points = validation.points(sequences.plan.steps, job.settings.valid_points) if held_out.batches else set()
+        self._clock, self._saving = StepClock(), saving
+        for callback in (self._clock, ValidateAt(self._points), saving):
+            self.add_callback(callback)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
+            self._stop_if_diverged(logs)
             logs |= self._figures()
         super().log(logs, start_time)
-        if "loss" in logs and self.is_world_process_zero():
-            step, steps = self.state.global_step, self.state.max_steps
-            left = self._clock.seconds_a_step() * (steps - step)
-            self._report({**logs, "step": step, "steps": steps, "seconds_left": left})
+        if self.is_world_process_zero():
+            self._report_progress()
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Validation, once at each of its points; a resumed run has those behind it in its history."""
+        step = self.state.global_step
+        behind = any("eval_loss" in entry and entry["step"] == step for entry in self.state.log_history)
+        if behind or step not in self._points:
+            return {}
+        started = time.monotonic()
+        measured = validation.measure(self.model, self._held_out, self.data_collator, self.args.device)
+        whole = measured.pop(ALL)
+        metrics = {"eval_loss": whole.loss, "eval_perplexity": perplexity(whole.loss), "eval_labels": whole.labels}
+        for source, part in measured.items():
+            metrics |= {f"eval_loss_{source}": part.loss, f"eval_labels_{source}": part.labels}
+        self.log(metrics | {"eval_seconds": time.monotonic() - started})
+        return metrics
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The adapter only. Every parameter is whole on rank 0 below ZeRO 3."""
@@ -92,6 +115,37 @@ class StageTrainer(Trainer):
             super().save_model(output_dir, _internal_call)
         elif self.args.should_save:
             self.model.save_pretrained(output_dir, save_embedding_layers=False)
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        if self._saving.has_room(self.args.output_dir, self.state):
+            super()._save_checkpoint(*arguments, **options)
+
+    def _stop_if_diverged(self, logs: dict[str, float]) -> None:
+        """Raises Diverged, before the step is logged or saved."""
+        losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
+        wrong = departure([*losses, logs["loss"]], logs.get("grad_norm", 0.0))
+        if wrong:
+            step, stage = self.state.global_step, self._job.stage
+            raise Diverged(
+                f"{stage}: {wrong} at step {step} (learning rate {logs['learning_rate']:.2g}; sequences of "
+                f"{', '.join(self._sequences.names(step - 1))}); lower train.{stage}.learning_rate, or look at these rows",
+                step,
+            )
+
+    def _report_progress(self) -> None:
+        """The newest figures of both kinds, where the driver sees them."""
+        history, step, steps = self.state.log_history, self.state.global_step, self.state.max_steps
+        trained, validated = ([entry for entry in history if name in entry] for name in ("loss", "eval_loss"))
+        self._report(
+            {
+                **(trained[-1] if trained else {}),
+                "step": step,
+                "steps": steps,
+                "seconds_left": self._clock.seconds_a_step() * (steps - step),
+                "valid_loss": validated[-1]["eval_loss"] if validated else None,
+                "notices": notices(history),
+            }
+        )
 
     def _figures(self) -> dict[str, float]:
         tokens, labels = self._sequences.counts(self.state.global_step - 1)
@@ -124,25 +178,20 @@ class StepClock(TrainerCallback):
         return time.monotonic() - self._latest
 
     def seconds_a_step(self) -> float:
-        return (time.monotonic() - self._first) / self._steps
+        return (time.monotonic() - self._first) / self._steps if self._steps else 0.0
+
+
+class ValidateAt(TrainerCallback):
+    """Asks for a validation after the steps where one is due; before the first, transformers asks itself."""
+
+    def __init__(self, points: set[int]) -> None:
+        self._points = points
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step in self._points:
+            control.should_evaluate = True
 
 
 def _memory_bytes() -> int:
     """The most that the GPU had to hold, or what the process holds now."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss
-
-
-class UploadCheckpoints(TrainerCallback):
-    """Copies each checkpoint to run storage, from every rank's own disk."""
-
-    def __init__(self, job: Job) -> None:
-        self._storage, self._keep = job.out.folder, job.settings.keep_checkpoints
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        local = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        self._storage.upload(local, checkpoints.prefix_of(state.global_step))
-        torch.distributed.barrier()
-        if state.is_world_process_zero:
-            checkpoints.seal(self._storage, state.global_step, args.world_size)
-            checkpoints.prune(self._storage, self._keep)
-        torch.distributed.barrier()

@@ -1,8 +1,12 @@
-"""What every training worker does: load, adapt, train, and on rank 0 merge and upload. Runs inside Ray Train."""
+"""What every training worker does: load, adapt, train, and on rank 0 merge and upload.
+
+`train_stage` runs inside Ray Train and gets its folder and threads from there; `train` needs only torch.distributed.
+"""
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shutil
 import tempfile
@@ -13,15 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.cache import cache_folder
-from cluster.errors import UserError
 from cluster.session import prepare_environment
 from cluster.storage import Storage
 from pipelines.artifact import fingerprint
 from pipelines.tables import TRAIN_LOG
 from pipelines.train import checkpoints
+from pipelines.train.energy import energy
 from pipelines.train.figures import write_figures
-from pipelines.train.job import LOG_UNIT, Job
-from pipelines.train.sequences import Plan, Sequences, collate, load_sequences, make_plan, sequence_lengths
+from pipelines.train.fits import check_fits, check_has_labels
+from pipelines.train.history import History, log_rows, notices, validations
+from pipelines.train.job import LOG_UNIT, VALID_TABLES, VALIDATION, Job
+from pipelines.train.sequences import Sequences, collate, load_sequences, make_plan, sequence_lengths
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
     from pipelines.train.trainer import Report
+    from pipelines.train.validation import HeldOut
 
 PROBE_TOKENS = 64  # of a training sequence, for the checks of loss and merge
 
@@ -39,16 +46,21 @@ def train_stage(config: dict[str, Any]) -> None:
     report = partial(write_figures, job.out.folder, config["attempt"])
     _prepare_process(job)
     with _scratch(job) as folder:
-        sequences = _sequences(job)
-        trainer = _trainer(job, sequences, folder, report)
-        trainer.train(resume_from_checkpoint=_resume(job, folder))
-        log, first = trainer.state.log_history, trainer.is_world_process_zero()
-        if first:
-            _save_adapter(job, trainer.model, folder)
-        del trainer
-        gc.collect()
-        if first:
-            _leave(job, sequences, log, folder)
+        train(job, folder, report)
+
+
+def train(job: Job, folder: Path, report: Report) -> None:
+    """One worker's part of a stage, with `folder` as its own; rank 0 leaves adapter, model and log on run storage."""
+    sequences = _sequences(job)
+    trainer = _trainer(job, sequences, folder, report)
+    trainer.train(resume_from_checkpoint=_resume(job, folder))
+    log, first = trainer.state.log_history, trainer.is_world_process_zero()
+    if first:
+        _save_adapter(job, trainer.model, folder)
+    del trainer
+    gc.collect()
+    if first:
+        _leave(job, sequences, log, folder)
 
 
 @contextmanager
@@ -70,17 +82,16 @@ def _prepare_process(job: Job) -> None:
     import ray.train
     import torch
     from deepspeed.ops import __compatible_ops__
-    from transformers import set_seed
 
     # Shared-memory collectives serve inference only; compiling them takes half a minute.
     __compatible_ops__["deepspeed_shm_comm"] = False
     if not job.profile.gpus_per_worker:  # Ray gives a worker one thread a logical CPU that it asked for
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // ray.train.get_context().get_local_world_size()))
-    set_seed(job.seed)
 
 
 def _sequences(job: Job) -> Sequences:
     table = load_sequences(job.tokens, job.table, cache_folder("runs"))
+    check_has_labels(table)
     plan = make_plan(
         sequence_lengths(table),
         seed=job.seed,
@@ -92,15 +103,19 @@ def _sequences(job: Job) -> Sequences:
 
 
 def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report) -> Trainer:
+    from transformers import set_seed
+
     from pipelines.train.lora import add_adapter, checkpoint_adapter_only
     from pipelines.train.loss import check_against_model, train_on_labels_only
-    from pipelines.train.trainer import StageTrainer, UploadCheckpoints, training_arguments
+    from pipelines.train.saving import Saving
+    from pipelines.train.trainer import StageTrainer, training_arguments
     from serving.engines.models import load_model
 
+    set_seed(job.seed)
     arguments = training_arguments(job, folder)  # first: DeepSpeed's ZeRO 3 shards a model while it loads
     model = load_model(job.base_folder(), job.settings.dtype, job.attention)
     model.config.use_cache = False
-    _check_vocabulary(job, sequences, model.config.vocab_size)
+    check_fits(sequences.table, model, job.base_name)
     adapted = add_adapter(model, job.hyper.lora)
     checkpoint_adapter_only(adapted)
     check_against_model(model, _probe(sequences))
@@ -108,20 +123,21 @@ def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report) -> Tr
     return StageTrainer(
         job=job,
         sequences=sequences,
+        held_out=_held_out(job, sequences.plan.tokens),
+        saving=Saving(job.out.folder, keep=job.settings.keep_checkpoints, trained=adapted.num_parameters(only_trainable=True)),
         report=report,
         model=adapted,
         args=arguments,
         data_collator=partial(collate, flat=job.attention.startswith("flash")),
-        callbacks=[UploadCheckpoints(job)],
     )
 
 
-def _check_vocabulary(job: Job, sequences: Sequences, size: int) -> None:
-    highest = max(int(sequences.sequence(int(row))["input_ids"].max()) for row in sequences.plan.of_step(0))
-    if highest >= size:
-        raise UserError(
-            f"train: token {highest} is beyond the vocabulary of {size} of {job.base_name}; tokenize with its own tokenizer"
-        )
+def _held_out(job: Job, trained_tokens: int) -> HeldOut:
+    from pipelines.train.validation import held_out
+
+    table = load_sequences(job.tokens, VALID_TABLES[job.stage], cache_folder("runs"))
+    most = min(job.settings.valid_tokens, int(job.settings.valid_share * trained_tokens))
+    return held_out(table, seed=job.seed, max_tokens=most, micro_batch=job.micro_batch)
 
 
 def _probe(sequences: Sequences) -> torch.Tensor:
@@ -143,15 +159,16 @@ def _save_adapter(job: Job, model: PeftModel, folder: Path) -> None:
     save_adapter(model, folder / "adapter", job.base_name)
 
 
-def _leave(job: Job, sequences: Sequences, log: list[dict[str, float]], folder: Path) -> None:
+def _leave(job: Job, sequences: Sequences, log: History, folder: Path) -> None:
     """Merge, upload adapter and model, and seal the log last: with it the stage is done."""
     from pipelines.train.lora import merge
 
     difference = merge(job.base_folder(), folder / "adapter", folder / "model", job.settings.dtype, _probe(sequences))
     for name in ("adapter", "model"):
         _replace(job.out.folder, folder / name, name)
-    rows = [_log_row(entry, sequences.plan) for entry in log if "loss" in entry]
-    plan = sequences.plan
+    plan, measured = sequences.plan, validations(log)
+    rows = log_rows(log, measured, plan)
+    job.out.folder.write(VALIDATION, json.dumps(measured, indent=1).encode())
     job.out.seal(
         LOG_UNIT,
         {TRAIN_LOG: TRAIN_LOG.table(rows)},
@@ -165,6 +182,8 @@ def _leave(job: Job, sequences: Sequences, log: list[dict[str, float]], folder: 
             "epochs": plan.epochs,
             "steps": plan.steps,
             "merge_difference": difference,
+            "checkpoints_without_room": len(notices(log)),
+            **_energy(job, rows),
         },
     )
 
@@ -175,6 +194,10 @@ def _replace(storage: Storage, folder: Path, prefix: str) -> None:
         storage.delete(old)
 
 
-def _log_row(entry: dict[str, float], plan: Plan) -> dict[str, Any]:
-    row: dict[str, Any] = {name: entry.get(name) for name in TRAIN_LOG.schema.names}
-    return row | {"epoch": entry["step"] / plan.steps * plan.epochs}
+def _energy(job: Job, rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Hours of the optimizer steps and, where the profile knows its devices' power, energy and emissions."""
+    hours = sum(row["seconds"] for row in rows) / 3600
+    if not job.profile.watts:
+        return {"hours": hours}
+    used = energy(hours, job.profile.watts * job.profile.train_workers, job.settings.kg_co2_per_kwh)
+    return {"hours": hours, "kwh": used.kwh, "kg_co2": used.kg_co2}

@@ -106,7 +106,8 @@ def load_model(folder: Path, dtype: str, attention: str = "sdpa") -> PreTrainedM
     model = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=getattr(torch, dtype),
-        attn_implementation=attention,
+        # None lets transformers choose: SDPA wherever the architecture has it, which Gemma 2, for one, has not
+        attn_implementation=None if attention == "sdpa" else attention,
         local_files_only=True,
         use_safetensors=True,
         trust_remote_code=False,

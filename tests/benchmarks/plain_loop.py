@@ -27,7 +27,7 @@ from pipelines.evaluate.tasks import load_task
 from pipelines.recipe import load_recipe
 from pipelines.steps import latest
 from pipelines.tokenization.encoding import NO_LABEL, encode_pair
-from pipelines.train.settings import LoraSettings
+from pipelines.train.lora import linear_layers
 from serving.engines.models import load_model, load_tokenizer, local_model
 
 TOKENS, CONTEXT, BATCH, RATE, RANK, ITEMS = 31_000, 512, 8, 5e-4, 8, 40
@@ -78,7 +78,7 @@ def pairs_of(file: Path, tokenizer: Any) -> Iterator[Sequence_]:
 
 def learn(model: Any, sequences: Sequence[Sequence_]) -> Any:
     """One pass; a step's loss is the mean over all of its answer tokens."""
-    targets = LoraSettings().targets
+    targets = sorted(linear_layers(model))
     model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets, task_type="CAUSAL_LM"))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE)
     model.train()

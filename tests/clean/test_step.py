@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -14,6 +15,7 @@ from cluster import dataflow
 from cluster.errors import UserError
 from cluster.storage import open_storage
 from pipelines.artifact import Artifact, ArtifactFolder, UnitRecord
+from pipelines.clean.decisions import REASONS, decide
 from pipelines.clean.step import clean
 from pipelines.progress import Progress
 from pipelines.recipe import load_recipe
@@ -166,24 +168,27 @@ def test_sharding_changes_nothing(cleaned: Artifact, tmp_path: Path) -> None:
     assert again.digest == cleaned.digest
 
 
-def test_a_killed_run_redoes_only_what_was_not_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("before_the_kill", [2, 5, 8])  # while it sifts, compares, keeps
+def test_a_killed_run_redoes_only_what_was_not_sealed(
+    before_the_kill: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     extract = extracted(tmp_path, [ARTICLE_ROWS], [PAIR_ROWS[:5], PAIR_ROWS[5:]])
     (tmp_path / "whole").mkdir()
     whole = run_clean(tmp_path / "whole", extract)
     seal, sealed = ArtifactFolder.seal, []
 
-    def seal_four(self: ArtifactFolder, unit: str, *arguments: Any, **options: Any) -> UnitRecord:
-        if len(sealed) == 4:
+    def seal_some(self: ArtifactFolder, unit: str, *arguments: Any, **options: Any) -> UnitRecord:
+        if len(sealed) == before_the_kill:
             raise KeyboardInterrupt
         sealed.append(unit)
         return seal(self, unit, *arguments, **options)
 
-    monkeypatch.setattr(ArtifactFolder, "seal", seal_four)
+    monkeypatch.setattr(ArtifactFolder, "seal", seal_some)
     with pytest.raises(KeyboardInterrupt):
         run_clean(tmp_path, extract)
     monkeypatch.setattr(ArtifactFolder, "seal", lambda self, unit, *a, **o: sealed.append(unit) or seal(self, unit, *a, **o))
     assert run_clean(tmp_path, extract).digest == whole.digest
-    assert len(sealed) == len(set(sealed)) == 6
+    assert len(sealed) == len(set(sealed)) == len(list(whole.folder.list(".units")))
 
 
 def test_sources_can_have_their_own_split(tmp_path: Path) -> None:
@@ -197,16 +202,39 @@ def test_sources_can_have_their_own_split(tmp_path: Path) -> None:
     assert splits == {"exam": "test", "forum": "train"}
 
 
+def test_many_pairs_are_compared_in_tasks_with_the_same_result(
+    cleaned: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.clean.step.FEW_PAIRS", 0)
+    monkeypatch.setattr("pipelines.clean.comparisons.BATCH_CHARACTERS", 10)  # a pair a batch
+    (tmp_path / "tasks").mkdir()
+    again = run_clean(tmp_path / "tasks", extracted(tmp_path / "tasks", [ARTICLE_ROWS], [PAIR_ROWS]))
+    assert again.digest == cleaned.digest
+
+
 def test_splits_stay_when_rows_are_added(tmp_path: Path) -> None:
+    """New rows, and new duplicates of old ones: only rows in whose cluster something came may move."""
+
     def splits(folder: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
         folder.mkdir()
         cleaned = run_clean(folder, extracted(folder, [], [rows]), "clean.valid_fraction=0.5")
-        return {row["id"]: row["split"] for row in cleaned.read(PAIRS).to_pylist()}
+        return {row["question"]: row["split"] for row in cleaned.read(PAIRS).to_pylist()}
 
-    rows = [pair(n, sentence, answer(f"بیماری{n}")) for n, sentence in enumerate(SENTENCES[:12])]
-    few, many = splits(tmp_path / "few", rows[:6]), splits(tmp_path / "many", rows)
+    rows = [pair(n, sentence, answer(f"بیماری{n}")) for n, sentence in enumerate(SENTENCES[:15])]
+    copies = [pair(20 + n, sentence + " ممنون", answer(f"بیماری{n}") + " پایان") for n, sentence in enumerate(SENTENCES[:3])]
+    few, many = splits(tmp_path / "few", rows[:9]), splits(tmp_path / "many", [*copies, *rows[::-1]])
     assert set(many.values()) == {"train", "valid"}
-    assert {name: many[name] for name in few} == few
+    unmoved = [row["question"] for row in rows[3:9]]
+    assert {question: many[question] for question in unmoved} == {question: few[question] for question in unmoved}
+
+
+def test_rows_of_one_cluster_are_in_one_split() -> None:
+    """A question's cluster and an answer's join families; the split is that of the smallest id, whoever stays."""
+    ids = np.array([9, 4, 7, 2, 5], dtype=np.uint64)
+    found = {"question": np.array([0, 0, 2, 3, 4]), "text": np.array([0, 1, 1, 3, 4])}
+    decided = decide("qa", ids, np.zeros(5, dtype=np.uint64), np.array([10, 30, 20, 5, 5]), found)
+    assert decided.families.tolist() == [4, 4, 4, 2, 5]
+    assert [REASONS[code] for code in decided.reasons] == ["duplicate-question", "", "duplicate-answer", "", ""]
 
 
 def test_an_empty_result_names_the_biggest_reasons(tmp_path: Path) -> None:

@@ -39,6 +39,13 @@ def artifact(folder: Path, rows: Rows, files: dict[str, str] | None = None, **ma
     )  # fmt: skip
 
 
+HELD_OUT = [
+    {"step": step, "source": source, "loss": math.log(perplexity), "perplexity": perplexity, "labels": 900}
+    for step, perplexity in ((0, 41.25), (2, 33.75))
+    for source in ("all", "demo-forum")
+]
+
+
 def log(losses: list[float]) -> list[dict[str, Any]]:
     return [
         {"step": n, "loss": loss, "tokens": 4000 * n, "valid_loss": loss if n == 2 else None} for n, loss in enumerate(losses, 1)
@@ -123,7 +130,8 @@ def make_run(tmp_path: Path) -> Callable[..., StepRun]:
             "tokenize": artifact(
                 base / "tokenize", {t.CORPUS_TRAIN: [sequence], t.QA_TRAIN: [sequence]}, facts={"qa_train tokens": 2, "qa_train sequences": 1}
             ),
-            "finetune": artifact(base / "finetune", {t.TRAIN_LOG: log([3.4, 3.1])}, facts={"tokens": 8000}, notes=["train.max_tokens caps finetune"]),
+            "finetune": artifact(base / "finetune", {t.TRAIN_LOG: log([3.4, 3.1])}, facts={"tokens": 8000}, notes=["train.max_tokens caps finetune"],
+                files={"validation.json": json.dumps(HELD_OUT)}),
             "instruct": artifact(base / "instruct", {t.TRAIN_LOG: log([3.0, 2.7])}, facts={"tokens": 7000}),
             "evaluate": artifact(base / "evaluate", {t.ANSWERS: answers(), t.JUDGEMENTS: judged, t.SCORES: scores}),
             "ask": artifact(

@@ -68,6 +68,12 @@ def test_perplexity_before_and_after_comes_first(make_run: MakeRun) -> None:
     assert page.index(headline) < page.index('id="steps"')
 
 
+def test_held_out_perplexity_of_each_source_before_and_after_a_stage(make_run: MakeRun) -> None:
+    page = page_of(make_run())
+    assert re.search(r'<td class="left">demo-forum</td><td>900</td><td>41\.2 → 33\.8</td>', page)
+    assert '<td class="left">all</td>' not in page
+
+
 def test_nothing_restricted_gets_into_the_report(make_run: MakeRun) -> None:
     artifact = finished(make_run())
     for path in artifact.manifest.files:

@@ -14,21 +14,29 @@ from pipelines.tables import CORPUS_TRAIN, CORPUS_VALID, QA_TRAIN, QA_VALID
 VOCABULARY = (20, 700)  # ids of tiny models that are no special token
 
 
-def row(*documents: int, seed: int, prompt: int = 0) -> dict[str, Any]:
+def row(*documents: int, seed: int, prompt: int = 0, source: str = "here") -> dict[str, Any]:
     """A sequence of documents with these lengths; the first `prompt` tokens of each have no label."""
     random = np.random.default_rng(seed)
     ids = random.integers(*VOCABULARY, sum(documents)).tolist()
     within = [position for length in documents for position in range(length)]
     labels = [-100 if position < prompt else token for token, position in zip(ids, within, strict=True)]
-    return {"input_ids": ids, "labels": labels, "document_lengths": list(documents), "ids": [f"row-{seed}"]}
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        "document_lengths": list(documents),
+        "ids": [f"row-{seed}"],
+        "sources": [source] * len(documents),
+    }
 
 
 def tokens_artifact(root: Storage, sequences: int = 24) -> Artifact:
-    """What the tokenize step leaves: corpus windows, some with two documents, and question-answer pairs."""
+    """What the tokenize step leaves: corpus windows, some with two documents, question-answer pairs, and some of each held out."""
     lengths = np.random.default_rng(7).integers(8, 60, sequences).tolist()
     corpus = [row(n, n // 2, seed=i) if i % 3 == 0 else row(n, seed=i) for i, n in enumerate(lengths)]
     pairs = [row(n, seed=1000 + i, prompt=4) for i, n in enumerate(lengths)]
+    held_out = [row(n, n // 2, seed=2000 + n, source=source) for n, source in ((20, "here"), (31, "there"), (44, "there"))]
     out = ArtifactFolder(root.sub("tokenize", "0" * 16))
-    out.seal("all", {CORPUS_TRAIN: CORPUS_TRAIN.table(corpus), QA_TRAIN: QA_TRAIN.table(pairs)})
+    rows = {CORPUS_TRAIN: corpus, QA_TRAIN: pairs, CORPUS_VALID: held_out, QA_VALID: held_out}
+    out.seal("all", {table: table.table(values) for table, values in rows.items()})
     tables = (CORPUS_TRAIN, CORPUS_VALID, QA_TRAIN, QA_VALID)
     return out.finish(step="tokenize", version=1, settings={}, inputs={}, tables=tables, started=time.time())

@@ -23,7 +23,7 @@ EXACT = {"dropout": 0.0}
 def recipe_for(model: str, *, workers: int = 1, **settings: object) -> Recipe:
     """Training in exact arithmetic, with a checkpoint every second step."""
     stage = {"effective_batch": 4, "lora": EXACT}
-    values = {"dtype": "float32", "checkpoint_steps": 2, "finetune": {**stage, "epochs": 2.5}, "instruct": stage, **settings}
+    values = {"dtype": "float32", "checkpoint_steps": 2, "finetune": {**stage, "epochs": 3.5}, "instruct": stage, **settings}
     return Recipe.model_validate(
         {
             "name": "test",

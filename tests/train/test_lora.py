@@ -87,9 +87,19 @@ def test_a_merge_that_changes_the_logits_is_refused(base: Path, tmp_path: Path, 
     assert not (tmp_path / "model").exists()
 
 
+def test_an_adapter_of_another_model_is_refused(base: Path, tmp_path: Path) -> None:
+    """PEFT alone would leave out what has no place, or raise a traceback."""
+    save_adapter(trained(base), tmp_path / "adapter", "the base")
+    deeper, wider = tiny_cohere(tmp_path / "deeper", layers=3), tiny_cohere(tmp_path / "wider", hidden=32)
+    for other, what in ((deeper, "layers.2.* is missing in it"), (wider, r"is \(.*\) in it and \(.*\) in the model")):
+        with pytest.raises(UserError, match=f"was made for the base, not for this CohereForCausalLM: .*{what}") as caught:
+            merge(other, tmp_path / "adapter", tmp_path / "model", "float32", PROBE)
+        assert "\n" not in str(caught.value)
+
+
 def test_targets_that_the_model_does_not_have_are_named(base: Path) -> None:
-    with pytest.raises(UserError, match=r"\['c_attn'\].*down_proj"):
-        add_adapter(load_model(base, "float32"), LoraSettings(targets=["c_attn"]))
+    with pytest.raises(UserError, match=r"the model has no \['c_attn'\]; its linear layers are .*down_proj"):
+        add_adapter(load_model(base, "float32"), LoraSettings(targets=["q_proj", "c_attn"]))
 
 
 def test_a_checkpoint_holds_the_adapter_and_no_frozen_weight(base: Path) -> None:

@@ -88,6 +88,13 @@ def test_stored_padding_is_left_out() -> None:
     assert sequences.counts(0) == (13, 13 - 2)
 
 
+def test_rows_of_a_step_have_names() -> None:
+    table = CORPUS_TRAIN.table([row(9, seed=n) for n in range(5)])
+    sequences = Sequences(table, plan_of(sequence_lengths(table), effective_batch=4))
+    assert sequences.names(0)[3:] == ["..."]
+    assert len(sequences.names(1)) == 1 and sequences.names(1)[0].startswith("row-")
+
+
 def test_a_filler_has_no_label() -> None:
     table = CORPUS_TRAIN.table([row(9, seed=1)])
     sequences = Sequences(table, plan_of(sequence_lengths(table), effective_batch=4))

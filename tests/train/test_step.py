@@ -11,10 +11,11 @@ import torch
 from cluster.errors import UserError
 from cluster.profiles import PROFILES
 from pipelines.recipe import ClusterSettings
+from pipelines.tokenization.settings import TokenizeSettings
 from pipelines.train.job import micro_batch
 from pipelines.train.settings import StageSettings, TrainSettings
 from pipelines.train.step import base_model, check
-from tests.tiny_models import tiny_cohere
+from tests.tiny_models import CONTEXT, tiny_cohere
 from tests.train.stages import recipe_for
 
 
@@ -35,6 +36,12 @@ def test_the_base_model_is_known_by_content(model: Path, tmp_path: Path) -> None
 def test_a_missing_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist|no config.json|cannot be reached"):
         check(recipe_for(str(tmp_path / "nowhere")))
+
+
+def test_a_context_longer_than_the_models_positions(model: Path) -> None:
+    recipe = recipe_for(str(model)).model_copy(update={"tokenize": TokenizeSettings(context=CONTEXT + 1)})
+    with pytest.raises(UserError, match=rf"a window has {CONTEXT + 1} tokens .* use --set tokenize.context={CONTEXT}"):
+        check(recipe)
 
 
 def test_an_effective_batch_that_does_not_divide(model: Path) -> None:
