@@ -12,6 +12,7 @@ from cluster.storage import open_storage
 from pipelines import tables
 from pipelines.steps import latest
 from tests.acceptance.test_demo import peak_memory, perplexities
+from tests.benchmarks.plain_loop import measure
 from tests.e2e.driver import REPOSITORY, Driver
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(7200)]
@@ -44,3 +45,16 @@ def test_the_replay(sites: Path, published: Path, tmp_path: Path, figures: list[
     before, after = (perplexities(out, "mf3qa-dev")[model] for model in ("base", "trained"))
     figures.append(f"MF3QA dev perplexity {before:.1f} -> {after:.1f}")
     assert after < before
+
+
+def test_one_forum_teaches_as_much_as_a_plain_loop(sites: Path, published: Path, tmp_path: Path, figures: list[str]) -> None:
+    """Trained on the pairs of the forum that MF3QA is from, on equal tokens."""
+    out, data = tmp_path / "run", published / "benchmarks"
+    sources = f"crawl.sources=[{RECIPE.parent / 'sources' / 'family.yaml'}]"
+    changes = ["--set", sources, "--set", f"evaluate.data={data}", "--set", "evaluate.tasks=[mf3qa-dev]"]
+    driver = Driver(["run", "--recipe", str(RECIPE), "--out", str(out), *changes, "--until", "evaluate"])
+    assert driver.wait(7000) == 0, driver.output
+    before, after = (perplexities(out, "mf3qa-dev")[model] for model in ("base", "trained"))
+    plain = measure(str(out), data)
+    figures += [f"MF3QA dev perplexity {before:.1f} -> {after:.1f}, ratio {after / before:.3f}", f"plain loop: {plain}"]
+    assert after / before < 1.02 * plain.ratio

@@ -13,6 +13,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,27 @@ TOKENS, CONTEXT, BATCH, RATE, RANK, ITEMS = 31_000, 512, 8, 5e-4, 8, 40
 Sequence_ = tuple[list[int], list[int]]  # tokens and labels
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a loop learned from, how long that took, and the perplexity of the held-out answers before and after it."""
+
+    pairs: int
+    tokens: int
+    seconds: float
+    before: float
+    after: float
+
+    @property
+    def ratio(self) -> float:
+        return self.after / self.before
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pairs} pairs, {self.tokens:,} tokens in {self.seconds:.0f} s: "
+            f"{self.before:.1f} -> {self.after:.1f}, ratio {self.ratio:.3f}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True)
@@ -42,17 +64,21 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path)
     parser.add_argument("--model", default="gemma3-270m", help="what to start from")
     options = parser.parse_args()
-    folder = local_model(options.model)
-    tokenizer, model = load_tokenizer(folder), load_model(folder, "float32")
-    learned = list(pairs_of(options.pairs, tokenizer) if options.pairs else sequences_of(options.run))
-    items = load_task("mf3qa-dev", options.data).sample(ITEMS, load_recipe("demo").seed)  # as an evaluation does
+    print(measure(options.run, options.data, model=options.model, pairs=options.pairs))
+
+
+def measure(run: str, data: Path, *, model: str = "gemma3-270m", pairs: Path | None = None) -> Measured:
+    """One loop. `run`, `data`, `model`, `pairs`: as on the command line."""
+    folder = local_model(model)
+    tokenizer, network = load_tokenizer(folder), load_model(folder, "float32")
+    learned = list(pairs_of(pairs, tokenizer) if pairs else sequences_of(run))
+    items = load_task("mf3qa-dev", data).sample(ITEMS, load_recipe("demo").seed)  # as an evaluation does
     held_out = [answer_text(tokenizer, item, CONTEXT) for item in items]
-    before, started = perplexity(model, held_out), time.monotonic()
-    trained = learn(model, learned)
+    before, started = perplexity(network, held_out), time.monotonic()
+    trained = learn(network, learned)
     seconds = time.monotonic() - started
-    after = perplexity(trained, held_out)
     tokens = sum(len(ids) for ids, _ in learned)
-    print(f"{len(learned)} pairs, {tokens:,} tokens in {seconds:.0f} s: {before:.1f} -> {after:.1f}, ratio {after / before:.3f}")
+    return Measured(len(learned), tokens, seconds, before, perplexity(trained, held_out))
 
 
 def sequences_of(run: str) -> Iterator[Sequence_]:
