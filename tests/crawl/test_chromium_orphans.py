@@ -83,7 +83,7 @@ def test_a_killed_process_leaves_nothing_behind(end: str, page: str) -> None:
             assert len(processes("renderer", parent)) >= 3
             members = [parent, *family(parent)]
             ENDS[end](parent)
-            _, alive = await asyncio.to_thread(psutil.wait_procs, members, 45)
+            _, alive = await asyncio.to_thread(psutil.wait_procs, members, 120)
             process.wait()
             assert alive == []
 
@@ -107,7 +107,7 @@ def test_a_browser_leaves_nothing_behind(when: str) -> None:
                         await asyncio.sleep(0)
                 members = family()
                 drawing.cancel()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, members, 10)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, members, 60)
         assert alive == []
         assert family() == []
 
