@@ -10,3 +10,7 @@ class UserError(Exception):
 
 class StorageFull(UserError):
     """Run storage has no room left; what was sealed before is kept."""
+
+
+class StorageUnavailable(UserError):
+    """An object store refuses, or does not answer for minutes; what was sealed before is kept."""

@@ -18,9 +18,8 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 
 import psutil
-from obstore.exceptions import BaseError
 
-from cluster.errors import UserError
+from cluster.errors import StorageUnavailable, UserError
 from cluster.storage import Storage
 
 TTL = 60.0
@@ -118,7 +117,7 @@ class Lease:
                 self.renew()
             except LeaseLost:
                 return
-            except (OSError, BaseError):  # storage is away for a moment; the next turn tries again, well within the ttl
+            except (OSError, StorageUnavailable):  # storage is away for a moment; the next turn tries again, well within the ttl
                 continue
 
     def _key(self, epoch: int) -> str:

@@ -13,19 +13,21 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cluster.errors import StorageFull, UserError
+from cluster.errors import StorageFull, StorageUnavailable, UserError
 
 if TYPE_CHECKING:
     import pyarrow.fs
 
 OBJECT_SCHEMES = ("s3", "gs")
 CHUNK = 8 << 20
+MAX_RETRIES, RETRY_TIMEOUT = 10, timedelta(minutes=3)  # of a request to an object store
 
 
 def open_storage(url: str | Path) -> Storage:
@@ -129,7 +131,8 @@ class Storage(ABC):
 
 
 @contextmanager
-def _full_disk_is_clear(path: str) -> Iterator[None]:
+def full_disk_is_clear(path: str) -> Iterator[None]:
+    """Raises StorageFull where writing fails for want of room."""
     try:
         yield
     except OSError as error:
@@ -173,14 +176,14 @@ class LocalStorage(Storage):
 
     def write(self, path: str, data: bytes) -> None:
         target = self._path(path)
-        with _full_disk_is_clear(str(target)), self._temporary(target) as temporary:
+        with full_disk_is_clear(str(target)), self._temporary(target) as temporary:
             _write_synced(temporary, data)
             temporary.replace(target)
             _sync_folder(target.parent)
 
     def write_file(self, path: str, source: Path) -> None:
         target = self._path(path)
-        with _full_disk_is_clear(str(target)), self._temporary(target) as temporary:
+        with full_disk_is_clear(str(target)), self._temporary(target) as temporary:
             shutil.copyfile(source, temporary)
             _sync(temporary)
             temporary.replace(target)
@@ -188,7 +191,7 @@ class LocalStorage(Storage):
 
     def create(self, path: str, data: bytes) -> bool:
         target = self._path(path)
-        with _full_disk_is_clear(str(target)), self._temporary(target) as temporary:
+        with full_disk_is_clear(str(target)), self._temporary(target) as temporary:
             _write_synced(temporary, data)
             try:
                 os.link(temporary, target)
@@ -252,47 +255,70 @@ _sync_folder = _sync
 
 
 class ObjectStorage(Storage):
-    """A prefix of an object store; endpoint and credentials come from AWS_* or GOOGLE_* variables."""
+    """A prefix of an object store; endpoint and credentials come from AWS_* or GOOGLE_* variables.
+
+    Requests are tried again for some minutes. Every method raises StorageUnavailable after that, or when the store refuses.
+    """
 
     @cached_property
     def _store(self) -> Any:
         from obstore.store import from_url
 
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"retry_config": {"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT}}
         if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
             options["client_options"] = {"allow_http": True}
         return from_url(self.url, **options)
 
+    @contextmanager
+    def _faults_are_clear(self) -> Iterator[None]:
+        from obstore.exceptions import AlreadyExistsError, BaseError
+
+        try:
+            yield
+        except AlreadyExistsError:
+            raise
+        except BaseError as error:
+            reason = str(error).partition("\n")[0][:300]
+            raise StorageUnavailable(
+                f"{self.url} does not do as asked ({reason}); check the store, its address and credentials, and run the same "
+                "command again: finished parts are kept"
+            ) from error
+
     def read(self, path: str) -> bytes:
         import obstore
 
-        try:
-            return bytes(obstore.get(self._store, path).bytes())
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{self.url}/{path}") from None
+        with self._faults_are_clear():
+            try:
+                return bytes(obstore.get(self._store, path).bytes())
+            except FileNotFoundError:
+                raise FileNotFoundError(f"{self.url}/{path}") from None
 
     def chunks(self, path: str) -> Iterator[bytes]:
         import obstore
 
-        for piece in obstore.get(self._store, path).stream(min_chunk_size=CHUNK):
-            yield bytes(piece)
+        with self._faults_are_clear():
+            for piece in obstore.get(self._store, path).stream(min_chunk_size=CHUNK):
+                yield bytes(piece)
 
     def write(self, path: str, data: bytes) -> None:
         import obstore
 
-        obstore.put(self._store, path, data)
+        with self._faults_are_clear():
+            obstore.put(self._store, path, data)
 
     def write_file(self, path: str, source: Path) -> None:
         import obstore
 
-        obstore.put(self._store, path, source)
+        with self._faults_are_clear():
+            obstore.put(self._store, path, source)
 
     def create(self, path: str, data: bytes) -> bool:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
         try:
-            obstore.put(self._store, path, data, mode="create")
+            with self._faults_are_clear():
+                obstore.put(self._store, path, data, mode="create")
         except AlreadyExistsError:
             return False
         return True
@@ -300,30 +326,31 @@ class ObjectStorage(Storage):
     def list(self, prefix: str = "") -> list[str]:
         import obstore
 
-        stream = obstore.list(self._store, prefix=prefix.rstrip("/") or None)
-        return sorted(meta["path"] for batch in stream for meta in batch)
+        with self._faults_are_clear():
+            stream = obstore.list(self._store, prefix=prefix.rstrip("/") or None)
+            return sorted(meta["path"] for batch in stream for meta in batch)
 
     def delete(self, path: str) -> None:
         import obstore
 
-        try:
+        with self._faults_are_clear(), suppress(FileNotFoundError):
             obstore.delete(self._store, path)
-        except FileNotFoundError:
-            return
 
     def exists(self, path: str) -> bool:
         import obstore
 
-        try:
-            obstore.head(self._store, path)
-        except FileNotFoundError:
-            return False
-        return True
+        with self._faults_are_clear():
+            try:
+                obstore.head(self._store, path)
+            except FileNotFoundError:
+                return False
+            return True
 
     def size(self, path: str) -> int:
         import obstore
 
-        return int(obstore.head(self._store, path)["size"])
+        with self._faults_are_clear():
+            return int(obstore.head(self._store, path)["size"])
 
     def point(self, path: str, target: str) -> None:
         self.write(path, target.encode())
@@ -352,7 +379,7 @@ class ObjectStorage(Storage):
             for path in self.list(prefix):
                 file = partial / path.removeprefix(prefix).lstrip("/")
                 file.parent.mkdir(parents=True, exist_ok=True)
-                with _full_disk_is_clear(str(file)), file.open("wb") as out:
+                with full_disk_is_clear(str(file)), file.open("wb") as out:
                     out.writelines(self.chunks(path))
             try:
                 partial.rename(target)

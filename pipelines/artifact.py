@@ -12,7 +12,7 @@ import io
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,14 @@ class UnitRecord(BaseModel):
     shards: list[Shard] = []
 
 
+def rows_digest(shards: Iterable[Shard]) -> RowsDigest:
+    """The digest of all their rows."""
+    digest = RowsDigest()
+    for shard in shards:
+        digest.merge(RowsDigest.of_hex(shard.digest, shard.rows))
+    return digest
+
+
 class TableRecord(BaseModel):
     """One table of a finished artifact."""
 
@@ -78,6 +86,11 @@ class TableRecord(BaseModel):
     columns: list[str]
     restricted: bool
     shards: list[str]
+
+    def over(self, shards: Iterable[Shard]) -> TableRecord:
+        """The same table where these are its shards, which were written again."""
+        digest = rows_digest(shards)
+        return self.model_copy(update={"rows": digest.rows, "digest": digest.hex()})
 
 
 class Input(BaseModel):
@@ -187,7 +200,8 @@ class ArtifactFolder:
                 rows = rows.select(table.schema.names).cast(table.schema)
                 path = f"{table.name}/{unit}{'.' if attempt else ''}{attempt}.{table.format}"
                 self.folder.write(path, _shard_bytes(table, rows))
-                shards.append(Shard(table=table.name, path=path, rows=rows.num_rows, digest=table.digest(rows).hex()))
+                digest = "" if table.working else table.digest(rows).hex()
+                shards.append(Shard(table=table.name, path=path, rows=rows.num_rows, digest=digest))
         record = UnitRecord(unit=unit, rows_in=rows_in, dropped=dict(dropped or {}), facts=dict(facts or {}), shards=shards)
         encoded = record.model_dump_json().encode()
         if not attempt:
@@ -207,6 +221,11 @@ class ArtifactFolder:
 
     def read_shard(self, path: str, columns: list[str] | None = None) -> pa.Table:
         return read_shard(self.folder, path, columns)
+
+    def rewrite(self, table: Table, shard: Shard, rows: pa.Table) -> Shard:
+        """Put these rows in the place of a shard's. Its new description is for the unit's record, which the caller writes."""
+        self.folder.write(shard.path, _shard_bytes(table, rows))
+        return shard.model_copy(update={"rows": rows.num_rows, "digest": table.digest(rows).hex()})
 
     def finish(
         self,
@@ -234,13 +253,12 @@ class ArtifactFolder:
         kept = {table.name: self._table_record(table, records) for table in tables}
         digests = self._file_digests(files)
         self._sweep({path for record in kept.values() for path in record.shards} | set(digests))
-        content = {"tables": {n: [r.rows, r.digest] for n, r in kept.items()}}
-        content["files"] = {p: [d] for p, d in digests.items() if not p.startswith(volatile_files or ("\0",))}
+        counted = {path: digest for path, digest in digests.items() if not path.startswith(volatile_files or ("\0",))}
         manifest = Manifest(
             step=step,
             version=version,
             fingerprint=self.folder.url.rsplit("/", 1)[1],
-            digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+            digest=content_digest(kept, counted),
             settings=settings,
             inputs=inputs,
             rows_in=sum(record.rows_in for record in records),
@@ -260,9 +278,7 @@ class ArtifactFolder:
 
     def _table_record(self, table: Table, records: list[UnitRecord]) -> TableRecord:
         shards = [shard for record in records for shard in record.shards if shard.table == table.name]
-        digest = RowsDigest()
-        for shard in shards:
-            digest.merge(RowsDigest.of_hex(shard.digest, shard.rows))
+        digest = rows_digest(shards)
         paths = [shard.path for shard in shards]
         if not paths:  # readers find the schema even where nothing was kept
             paths = [f"{table.name}/empty.{table.format}"]
@@ -288,6 +304,15 @@ class ArtifactFolder:
         for path in self.folder.list():
             if path not in keep and not path.startswith(f"{UNITS}/"):
                 self.folder.delete(path)
+
+
+def content_digest(tables: Mapping[str, TableRecord], files: Mapping[str, str]) -> str:
+    """An artifact's digest: of its rows, and of the files that count."""
+    content = {
+        "tables": {name: [record.rows, record.digest] for name, record in tables.items()},
+        "files": {path: [digest] for path, digest in files.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_shard(folder: Storage, path: str, columns: list[str] | None = None) -> pa.Table:

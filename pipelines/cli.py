@@ -16,21 +16,25 @@ from typer.core import TyperGroup
 from cluster.errors import UserError
 from cluster.session import prepare_environment
 from cluster.storage import LocalStorage, Storage
+from pipelines.clean.commands import app as cleaning
 from pipelines.crawl.commands import app as crawling
 from pipelines.crawl.commands import seconds_of
+from pipelines.forget.command import forget
 from pipelines.options import OutOption, RecipeOption, SetOption, console, open_run
 from pipelines.progress import Progress
+from pipelines.publish.commands import app as publishing
 from pipelines.recipe import Recipe, built_in_recipes
 from pipelines.steps import latest, step_named
+from pipelines.tokenization.commands import app as tokenizing
 
 STEPS, ROAD, LOOK = "One step", "The road", "Looking at a run"
 
 
 class Commands(TyperGroup):
-    """In the order of the work; Typer would put `crawl`, which has commands of its own, at the end."""
+    """In the order of the work; Typer would put steps that have commands of their own at the end."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        first = ["run", "crawl"]
+        first = ["run", "crawl", "extract", "clean", "tokenize"]
         return sorted(super().list_commands(ctx), key=lambda name: first.index(name) if name in first else len(first))
 
 
@@ -104,11 +108,36 @@ def crawl(
     _execute(chosen, root, only=("crawl",))
 
 
-for _name in ("extract", "clean", "tokenize"):
-    _step_command(_name, (_name,), step_named(_name).help)
+app.add_typer(cleaning, name="clean", rich_help_panel=STEPS)
+
+
+@cleaning.callback(help=step_named("clean").help)
+def clean(context: typer.Context, recipe: RecipeOption = "demo", out: OutOption = "", changes: SetOption = None) -> None:
+    if context.invoked_subcommand:
+        return
+    chosen, root = open_run(recipe, out, changes)
+    _execute(chosen, root, only=("clean",))
+
+
+app.add_typer(tokenizing, name="tokenize", rich_help_panel=STEPS)
+
+
+@tokenizing.callback(help=step_named("tokenize").help)
+def tokenize(context: typer.Context, recipe: RecipeOption = "demo", out: OutOption = "", changes: SetOption = None) -> None:
+    if context.invoked_subcommand:  # options may stand before it, too
+        context.default_map = {context.invoked_subcommand: {"recipe": recipe, "out": out}}
+        return
+    chosen, root = open_run(recipe, out, changes)
+    _execute(chosen, root, only=("tokenize",))
+
+
+_step_command("extract", ("extract",), step_named("extract").help)
 _step_command("train", ("finetune", "instruct"), "Fine-tune on the corpus, then instruction-tune on question-answer pairs.")
 for _name in ("evaluate", "ask"):
     _step_command(_name, (_name,), step_named(_name).help)
+
+
+app.add_typer(publishing, name="publish", rich_help_panel=ROAD)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -149,6 +178,9 @@ def path(step: Annotated[str, typer.Argument(help="A step's name.")], recipe: Re
     if artifact is None:
         raise UserError(f"{step} is not finished in {root.url}; see `gaokerena status`")
     typer.echo(artifact.folder.url)
+
+
+app.command(rich_help_panel=ROAD)(forget)
 
 
 @app.command(rich_help_panel=LOOK)

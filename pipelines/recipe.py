@@ -19,6 +19,7 @@ from pipelines.crawl.settings import CrawlSettings
 from pipelines.demo.settings import DemoWebSettings
 from pipelines.evaluate.settings import EvaluateSettings
 from pipelines.extract.settings import ExtractSettings
+from pipelines.publish.settings import PublishSettings
 from pipelines.report.settings import ReportSettings
 from pipelines.settings import Settings, execution
 from pipelines.tokenization.settings import TokenizeSettings
@@ -70,6 +71,7 @@ class Recipe(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     ask: AskSettings = AskSettings()
     report: ReportSettings = ReportSettings()
+    publish: PublishSettings = PublishSettings()  # enters no step's fingerprint
 
     def storage_url(self) -> str:
         return self.out or f"runs/{self.name}"

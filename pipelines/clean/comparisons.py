@@ -22,7 +22,7 @@ BATCH_CHARACTERS = 1 << 24  # in the texts of a batch's pairs; 10 bytes of memor
 UNIT = "near"  # how names of the units begin
 
 # Working rows of the step: pairs of candidates that are near-duplicates, by their places among those of their kind.
-NEAR = Table("near", pa.schema([("first", pa.int64()), ("second", pa.int64())]))
+NEAR = Table("near", pa.schema([("first", pa.int64()), ("second", pa.int64())]), working=True)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from cluster.errors import UserError
 from pipelines.clean.candidates import ARTICLE, PAIR
-from pipelines.clean.duplicates import joined
+from pipelines.clean.duplicates import firsts, joined
+from pipelines.clean.ranking import Ranking
 
-REASONS = ("", "duplicate-article", "duplicate-question", "duplicate-answer")
+REASONS = ("", "duplicate-article", "duplicate-question", "duplicate-answer", "boilerplate")
 LARGE_CLUSTER_SHARE, LARGE_CLUSTER_ROWS = 0.01, 10
+GIANT_TEXTS = 500  # a cluster of fewer different texts stops no step, however large its share
 
 
 @dataclass(frozen=True)
@@ -23,27 +26,41 @@ class Decisions:
     facts: dict[str, float]
 
 
-def decide(kind: str, ids: np.ndarray, urls: np.ndarray, lengths: np.ndarray, clusters: Mapping[str, np.ndarray]) -> Decisions:
+def decide(
+    kind: str, ranking: Ranking, clusters: Mapping[str, np.ndarray], boilerplate: np.ndarray, dropped_in: Collection[str]
+) -> Decisions:
     """Decide on all candidates of a kind by their clusters of each field; independent of their order.
 
-    The longest row comes first, of equally long ones that with the smallest id, then the smallest hash of its URL; it
-    stays unless a row that stays is in its cluster of questions or of texts. So every duplicate has a better row that is
-    kept. Rows of one cluster get one split, whichever of them stays.
+    Those that are `boilerplate` are out. Of the fields in `dropped_in` duplicates are dropped: from the best row on, a row stays
+    unless one that stays is in its cluster of questions or of texts, so that every duplicate has a better row that is kept.
+    Rows of one cluster of any field get one split, whichever of them stays.
     """
-    reasons = np.zeros(len(ids), dtype=np.uint8)
-    fields = {REASONS.index(_reason(kind, field)): found for field, found in clusters.items()}
+    reasons = np.where(boilerplate, REASONS.index("boilerplate"), 0).astype(np.uint8)
+    fields = {REASONS.index(_reason(kind, field)): found for field, found in clusters.items() if field in dropped_in}
     taken: dict[int, set[int]] = {reason: set() for reason in fields}
-    crowd = np.flatnonzero(_in_company(clusters))
-    for row in crowd[np.lexsort((urls[crowd], ids[crowd], -lengths[crowd]))].tolist():
+    crowd = np.flatnonzero(_in_company(clusters) & ~boilerplate)
+    for row in ranking.best_first(crowd).tolist():
         own = {reason: int(found[row]) for reason, found in fields.items()}
         reasons[row] = next((reason for reason, cluster in own.items() if cluster in taken[reason]), 0)
         if not reasons[row]:
             for reason, cluster in own.items():
                 taken[reason].add(cluster)
-    facts: dict[str, float] = {f"{kind} candidates": len(ids)}
+    facts: dict[str, float] = {f"{kind} candidates": len(ranking.ids)}
     for reason, found in fields.items():
         facts[f"largest {REASONS[reason]}"] = int(np.bincount(found).max(initial=0))
-    return Decisions(reasons, _families(ids, clusters), facts)
+    return Decisions(reasons, _families(ranking.ids, clusters), facts)
+
+
+def refuse_giant(kind: str, field: str, hashes: np.ndarray, found: np.ndarray, share: float) -> None:
+    """Raises UserError when over `share` of the different texts hang together: a template, not one text many times."""
+    different = firsts(hashes)
+    largest = int(np.bincount(found[different]).max(initial=0))
+    if largest > max(GIANT_TEXTS, share * len(different)):
+        raise UserError(
+            f"clean: {largest:,} of {len(different):,} different texts ({_reason(kind, field)}) hang together as near-"
+            "duplicates, as pages of one template do; raise clean.duplicates.jaccard, leave their source out, or allow it with "
+            "clean.duplicates.max_cluster_share"
+        )
 
 
 def large_clusters(facts: Mapping[str, float]) -> list[str]:

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipelines.clean.identity import fold, hash64
+from pipelines.clean.folding import fold_all
+from pipelines.clean.identity import hash64
 from pipelines.clean.shingles import SHORT_WORDS, shingles_of, word_count
 from pipelines.clean.signatures import BAND_VALUES, BANDS, VALUES
 
@@ -52,7 +53,7 @@ def near(pairs: np.ndarray, texts_of: Callable[[np.ndarray], Sequence[str]], thr
     if not len(pairs):
         return NO_PAIRS
     rows, places = np.unique(pairs, return_inverse=True)
-    folded = [fold(text) for text in texts_of(rows)]
+    folded = fold_all(texts_of(rows))
     long = np.array([word_count(text) >= SHORT_WORDS for text in folded])
     alike = shingles_of(folded, by_words).jaccard(places.reshape(-1, 2)) >= threshold
     return pairs[alike & (long[places.reshape(-1, 2)].all(axis=1) == by_words)]

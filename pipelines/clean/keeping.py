@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.clean.candidates import ARTICLE, PAIR, TEXTS, dropped_row
+from pipelines.clean.candidates import ARTICLE, PAIR, TEXTS, VOTE, dropped_row
 from pipelines.clean.decisions import REASONS
 from pipelines.clean.decontamination import HeldOut
 from pipelines.clean.identity import split_chance
-from pipelines.tables import CORPUS, DROPPED, LINEAGE, PAIRS, Table
+from pipelines.clean.people import DROP, HUMAN
+from pipelines.clean.testsets import HeldOutItem
+from pipelines.tables import CONTAMINATED, CORPUS, DROPPED, LINEAGE, PAIRS, Table
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Kept:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[dict[str, Any]] = field(default_factory=list)
+    contaminated: list[dict[str, Any]] = field(default_factory=list)  # dropped rows, with the item found in each
+    overruled: Counter[str] = field(default_factory=Counter)  # reasons of dropped rows that people keep
 
     def reasons(self) -> dict[str, int]:
         return dict(Counter(row["reason"] for row in self.dropped))
@@ -46,22 +50,34 @@ class Kept:
             PAIRS: PAIRS.table([{**row, "answer": row["text"]} for row in self.rows if row["kind"] == PAIR]),
             LINEAGE: LINEAGE.table(self.rows),
             DROPPED: DROPPED.table(self.dropped),
+            CONTAMINATED: CONTAMINATED.table(self.contaminated),
         }
 
 
 def keep(rows: list[dict[str, Any]], reasons: np.ndarray, families: np.ndarray, held_out: HeldOut, splits: Splits) -> Kept:
     """Rows of candidates, with what was decided on each: the place of its reason in REASONS, and its family."""
-    test_sets = _test_sets([row for row, code in zip(rows, reasons, strict=True) if not code], held_out)
+    found = _items([row for row, code in zip(rows, reasons, strict=True) if not code], held_out)
     kept = Kept()
     for row, code, family in zip(rows, reasons.tolist(), families.tolist(), strict=True):
-        if reason := REASONS[code] or next(test_sets):
-            kept.dropped.append(dropped_row(row["kind"], row["source"], row["url"], reason, row["raw"]))
+        item = None if code else next(found)
+        if reason := REASONS[code] or (f"test-set {item.test_set}" if item else "") or (HUMAN if row["decided"] == DROP else ""):
+            kept.dropped.append(dropped_row(row, reason))
+            if item:
+                kept.contaminated.append(_beside(row, item))
+            if VOTE[row["decided"]] > 0:
+                kept.overruled[reason] += 1
         else:
             kept.rows.append({**row, "split": splits.of(row["source"], family)})
     return kept
 
 
-def _test_sets(rows: list[dict[str, Any]], held_out: HeldOut) -> Iterator[str]:
-    """For every row the reason if a text of a test set is in it, else ""."""
+def _items(rows: list[dict[str, Any]], held_out: HeldOut) -> Iterator[HeldOutItem | None]:
+    """For every row an item of a test set that is in one of its texts, if there is any."""
     found = (held_out.matches([row[text] for row in rows]) for text in TEXTS)
-    return (f"test-set {name}" if (name := next(filter(None, names), None)) else "" for names in zip(*found, strict=True))
+    return (next(filter(None, items), None) for items in zip(*found, strict=True))
+
+
+def _beside(row: dict[str, Any], item: HeldOutItem) -> dict[str, Any]:
+    """A row of CONTAMINATED."""
+    text = "\n\n".join(filter(None, (row[text] for text in TEXTS)))
+    return {**row, "test_set": item.test_set, "item": item.number, "item_text": item.question, "text": text}

@@ -42,7 +42,8 @@ _TAGS = tuple(
 KASHIDA = "\u0640"
 _STRETCHING = re.compile(f"(?<=[{LETTER}{MARK}]){KASHIDA}+|(?<!{KASHIDA}){KASHIDA}++(?=[{LETTER}{MARK}])")
 _NOT_SIGN_AS_ZWNJ = re.compile(f"(?<=[{LETTER}])\u00ac(?=[{LETTER}])")
-_USELESS_ZWNJ = re.compile(f"{ZWNJ}+(?=[^{LETTER}{ZWNJ}]|\\Z)|(?<![{LETTER}{MARK}{ZWNJ}]){ZWNJ}+")
+# The first ZWNJ comes first in the pattern, since what every match begins with is found at once.
+_USELESS_ZWNJ = re.compile(f"{ZWNJ}(?:(?<![{LETTER}{MARK}{ZWNJ}]{ZWNJ}){ZWNJ}*|{ZWNJ}*(?=[^{LETTER}{ZWNJ}]|\\Z))")
 _REPEATED_ZWNJ = re.compile(f"{ZWNJ}{{2,}}")
 
 _LINE_ENDS = "\r\u0085\u2028\u2029\x0b\x0c"
@@ -75,7 +76,8 @@ def normalise(text: str) -> str:
         text = _NOT_SIGN_AS_ZWNJ.sub(ZWNJ, text)
     if ZWNJ in text:
         text = _REPEATED_ZWNJ.sub(ZWNJ, _USELESS_ZWNJ.sub("", text))
-    text = _REPEATED_SPACES.sub(" ", text)
+    if "  " in text:
+        text = _REPEATED_SPACES.sub(" ", text)
     if "\n" in text:
         text = _BLANK_LINES.sub("\n\n", _AROUND_LINE_END.sub("\n", text))
     # What was deleted may have kept a letter and its accent apart: compose them now, not in the next run.

@@ -1,7 +1,7 @@
-"""Is a text worth learning from? Thresholds of FineWeb-2 for Persian documents, length rules for pairs; 1 ms a document.
+"""Is an article worth learning from? Thresholds of FineWeb-2 for Persian; 1 ms an article.
 
-Each rule is a function that returns the reason for a drop, or None.
-Thresholds: huggingface/fineweb-2 `configs/fas_Arab.yml`; definitions: Gopher (arXiv 2112.11446, table A1) and FineWeb.
+Each rule is a function of the text, its words and the thresholds that returns the reason for a drop, or None.
+Definitions: Gopher (arXiv 2112.11446, table A1) and FineWeb.
 """
 
 from __future__ import annotations
@@ -9,79 +9,56 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from pipelines.clean.settings import CleanSettings
-from pipelines.clean.zwnj import ZWNJ
+from pipelines.clean.settings import DocumentRules
 
 STOPWORDS = frozenset("در و ، به از که است این را با یک".split())
-MIN_STOPWORDS = 2
-AVERAGE_WORD_LENGTH = (2, 9)
-MIN_ALPHABETIC_WORDS = 0.812
-MAX_DUPLICATE_LINES = 0.246
-MIN_LINES_WITH_PUNCTUATION = 0.2
-MAX_NEW_LINES_PER_WORD = 0.15
 MIN_LINES_OF_A_LIST = 5  # ours: a paragraph or two that end in a reference are no menu
-MAX_TOP_NGRAM = ((2, 0.189), (3, 0.164), (4, 0.143))
-MAX_DUPLICATE_NGRAMS = ((5, 0.157), (6, 0.147), (7, 0.137), (8, 0.127), (9, 0.117), (10, 0.107))
 TERMINAL_PUNCTUATION = (".", "!", "?", "؟", "…", ":", "؛", "»", '"', ")")
 
 
-def article_problem(text: str, settings: CleanSettings) -> str | None:
+def article_problem(text: str, rules: DocumentRules) -> str | None:
     """Why a normalised article is dropped, if it is."""
     words = text.split()
-    if len(words) < settings.min_article_words:
+    if len(words) < rules.min_words:
         return "short-article"
-    return next((reason for rule in _DOCUMENT_RULES if (reason := rule(text, words))), None)
+    return next((reason for rule in _DOCUMENT_RULES if (reason := rule(text, words, rules))), None)
 
 
-def pair_problem(question: str, answer: str, settings: CleanSettings) -> str | None:
-    """Why a normalised question-answer pair is dropped, if it is."""
-    if count_words(question) < settings.min_question_words:
-        return "short-question"
-    if count_words(answer) < settings.min_answer_words:
-        return "short-answer"
-    return None
-
-
-def count_words(text: str) -> int:
-    """Words between white space or ZWNJ: `می شود` counts as it did before it had one spelling, as the authors counted."""
-    return len(text.replace(ZWNJ, " ").split())
-
-
-def odd_words(text: str, words: list[str]) -> str | None:
-    low, high = AVERAGE_WORD_LENGTH
+def odd_words(text: str, words: list[str], rules: DocumentRules) -> str | None:
+    low, high = rules.average_word_length
     return None if low <= sum(map(len, words)) / len(words) <= high else "word-length"
 
 
-def few_letters(text: str, words: list[str]) -> str | None:
+def few_letters(text: str, words: list[str], rules: DocumentRules) -> str | None:
     alphabetic = sum(any(map(str.isalpha, word)) for word in words)
-    return "few-letters" if alphabetic < MIN_ALPHABETIC_WORDS * len(words) else None
+    return "few-letters" if alphabetic < rules.min_alphabetic_words * len(words) else None
 
 
-def no_stopwords(text: str, words: list[str]) -> str | None:
-    return "no-stopwords" if len(STOPWORDS.intersection(words)) < MIN_STOPWORDS else None
+def no_stopwords(text: str, words: list[str], rules: DocumentRules) -> str | None:
+    return "no-stopwords" if len(STOPWORDS.intersection(words)) < rules.min_stopwords else None
 
 
-def repeated_lines(text: str, words: list[str]) -> str | None:
+def repeated_lines(text: str, words: list[str], rules: DocumentRules) -> str | None:
     lines = _lines(text)
-    return "repeated-lines" if len(lines) - len(set(lines)) > MAX_DUPLICATE_LINES * len(lines) else None
+    return "repeated-lines" if len(lines) - len(set(lines)) > rules.max_duplicate_lines * len(lines) else None
 
 
-def list_like(text: str, words: list[str]) -> str | None:
+def list_like(text: str, words: list[str], rules: DocumentRules) -> str | None:
     """Menus and tables: lines that end in no sentence, or hardly any words between line ends."""
     lines = _lines(text)
     if len(lines) < MIN_LINES_OF_A_LIST:
         return None
-    if len(lines) > MAX_NEW_LINES_PER_WORD * len(words):
+    if len(lines) > rules.max_new_lines_per_word * len(words):
         return "list-like"
     sentences = sum(line.endswith(TERMINAL_PUNCTUATION) for line in lines)
-    return "list-like" if sentences < MIN_LINES_WITH_PUNCTUATION * len(lines) else None
+    return "list-like" if sentences < rules.min_lines_with_punctuation * len(lines) else None
 
 
-def repeated_phrases(text: str, words: list[str]) -> str | None:
+def repeated_phrases(text: str, words: list[str], rules: DocumentRules) -> str | None:
     size = len(text)
-    if any(_top_ngram(words, n) > limit * size for n, limit in MAX_TOP_NGRAM):
+    if any(_top_ngram(words, n) > limit * size for n, limit in rules.max_top_ngram.items()):
         return "repeated-phrases"
-    for n, limit in MAX_DUPLICATE_NGRAMS:
+    for n, limit in sorted(rules.max_duplicate_ngrams.items()):
         repeated = _duplicate_ngrams(words, n)
         if repeated > limit * size:
             return "repeated-phrases"
@@ -90,7 +67,7 @@ def repeated_phrases(text: str, words: list[str]) -> str | None:
     return None
 
 
-_DOCUMENT_RULES: tuple[Callable[[str, list[str]], str | None], ...] = (
+_DOCUMENT_RULES: tuple[Callable[[str, list[str], DocumentRules], str | None], ...] = (
     odd_words,
     few_letters,
     no_stopwords,

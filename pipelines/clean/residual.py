@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import sqrt
+from pathlib import Path
 
 from pipelines.clean.normalise import normalise
 from pipelines.clean.privacy import PLACEHOLDERS, redact
@@ -19,6 +20,15 @@ NUMBERS_AND_EMAIL = ("mobile", "landline", "phone", "national-id", "card", "iban
 
 _MARK = re.compile(r"\{(?P<kind>[a-z-]+)\|(?P<secret>[^{}]+)\}")
 _Z = 1.959964  # of a two-sided interval of 95%
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+def labelled_samples() -> dict[str, list[str]]:
+    """The labelled sentences that this project wrote: `first` was in sight when the rules were written, `second` was not."""
+    names = ("first", "second")
+    texts = ((SAMPLES / f"privacy_{name}.txt").read_text(encoding="utf-8") for name in names)
+    return {name: [line for line in text.splitlines() if line.strip()] for name, text in zip(names, texts, strict=True)}
 
 
 @dataclass

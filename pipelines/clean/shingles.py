@@ -1,7 +1,7 @@
 """What texts are compared by: every run of 5 words or 5 characters as a 64-bit hash, many texts at once; 30 ns a character.
 
 Texts of under 60 words are compared by characters: one changed word of 11 would leave a word-shingle Jaccard of .17.
-Texts come here folded (`identity.fold`). Where a shape says *shingles*, it means those of all texts, one after another.
+Texts come here folded (`folding.py`). Where a shape says *shingles*, it means those of all texts, one after another.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 
 QUESTION_COLUMNS = ("question", "prompt", "query", "instruction")
 
-Item = tuple[str, str, Sequence[str]]  # test set, question, longer texts that belong to it
+
+@dataclass(frozen=True)
+class HeldOutItem:
+    """One item of a test set."""
+
+    test_set: str
+    number: int  # of its row in the file, from 1
+    question: str
+    others: tuple[str, ...] = ()  # what belongs to it: options, answers, statements that an answer must have
 
 
 def held_out_inputs(recipe: Recipe) -> dict[str, Input]:
@@ -28,12 +37,12 @@ def held_out_inputs(recipe: Recipe) -> dict[str, Input]:
     return files | task_inputs(_tasks(recipe), recipe.evaluate.data)
 
 
-def held_out_items(recipe: Recipe) -> Iterator[Item]:
+def held_out_items(recipe: Recipe) -> Iterator[HeldOutItem]:
     """Every item of every test set. Raises UserError for a file that can't be read."""
     for name in _tasks(recipe):
         task = load_task(name, recipe.evaluate.data)
-        for item in task.items:
-            yield task.name, item.question, [*item.options, item.reference]
+        for number, item in enumerate(task.items, 1):
+            yield HeldOutItem(task.name, number, item.question, (*item.options, item.reference))
     for path in recipe.clean.decontaminate:
         yield from items_of(path)
 
@@ -43,13 +52,14 @@ def _tasks(recipe: Recipe) -> list[str]:
     return [name for name in task_names(recipe.evaluate.tasks) if data_file(name, recipe.evaluate.data)]
 
 
-def items_of(path: Path) -> Iterator[Item]:
+def items_of(path: Path) -> Iterator[HeldOutItem]:
     """The items of a data file with a column of questions; every other text belongs to them. Raises UserError."""
     found = False
-    for row in read_rows(path, column_names(path)):
+    for number, row in enumerate(read_rows(path, column_names(path)), 1):
         if question := _question(row):
             found = True
-            yield path.stem, question, [text for text in _texts(list(row.values())) if text != question]
+            others = tuple(text for text in _texts(list(row.values())) if text != question)
+            yield HeldOutItem(path.stem, number, question, others)
     if not found:
         raise UserError(f"test set {path}: no column or key named {', '.join(QUESTION_COLUMNS)} with a text in it")
 

@@ -37,6 +37,7 @@ class FileSource(Settings):
     hub: str = ""  # owner/dataset
     revision: str = ""  # branch, tag or commit of the dataset; empty: its main branch as it is when the run starts
     columns: Columns = Columns()
+    numbered: bool = False  # rows are known by their number in the file, also where they have a URL
     origin: str = execution("")  # where the files come from, and under which licence
 
     @field_validator("hub")
@@ -74,7 +75,8 @@ class FileSource(Settings):
     def extract_identity(self) -> dict[str, Any]:
         """What decides how rows are read. Files and commits count by content, wherever they lie."""
         patterns = self.files if self.hub else []
-        return {"kind": self.kind, "hub": self.hub, "files": patterns, "columns": self.columns.identity()}
+        named = {"kind": self.kind, "hub": self.hub, "files": patterns, "numbered": self.numbered}
+        return named | {"columns": self.columns.identity()}
 
     def columns_in(self, path: Path, there: list[str]) -> dict[str, str]:
         """The columns of a file by what they hold. Raises UserError for one that is named or needed and not there."""

@@ -25,6 +25,7 @@ from pipelines.crawl.sitemap import MAX_BYTES as MAX_SITEMAP_BYTES
 from pipelines.crawl.sitemap import read_sitemap
 from pipelines.crawl.source import Source
 from pipelines.crawl.urls import absolute_url, host_of, same_site
+from pipelines.forget.tombstones import REASON
 
 MAX_BACKOFF = 60.0  # seconds between two tries of a URL
 END_OF_LIST = frozenset({"http-404", "http-410", "duplicate"})
@@ -160,6 +161,8 @@ class Harvest:
         if is_too_nested(page.text):
             raise FetchError("too-nested")
         said = read_links(page.text, response.url, response.headers, source.links, self.settings.user_agent)
+        if self.permission.forgotten.covers(said.canonical):
+            raise FetchError(REASON)
         is_content = entry.kind == "page" and source.is_content(response.url)
         if is_content and said.canonical and source.is_content(said.canonical):  # list pages often name their first page
             self._claim(entry, said.canonical, response.url)
@@ -185,6 +188,9 @@ class Harvest:
         source = self.sources[like.source]
         for url in self.frontier.unknown(list(dict.fromkeys(urls))):
             if not same_site(host_of(url), self.permission.host) or (like.kind == "page" and not source.wants(url)):
+                continue
+            if self.permission.forgotten.covers(url):
+                self._refuse(replace(like, url=self.permission.forgotten.pseudonym(url)), REASON)
                 continue
             shape = "" if source.names_as_content(url) else shape_of(url)
             entry = Entry(url, like.source, like.kind, like.depth, like.found_on, shape=shape)

@@ -28,6 +28,7 @@ from pipelines.crawl.segments import Segment, is_sealed_as, journal_of, number_s
 from pipelines.crawl.source import Source
 from pipelines.crawl.urls import canonical_url, host_of, same_site
 from pipelines.crawl.warc import Tape, name_of, warc_file
+from pipelines.forget.tombstones import NOTHING, Tombstones
 
 REPORT_EVERY = 2.0  # seconds between two notes on progress
 PROGRESS = "progress.json"
@@ -42,6 +43,7 @@ class HostPlan:
     host: str
     sources: tuple[Source, ...]
     refresh_before: float = 0.0
+    forgotten: Tombstones = NOTHING
 
     @property
     def needs_browser(self) -> bool:
@@ -123,7 +125,7 @@ class HostOwner:
         sources = self.plan.sources
         self.gate = Gate(max(s.delay for s in sources), max(s.concurrency for s in sources), max(s.throttle for s in sources))
         self.gate.pause(self.manners.resumes_at - time.time())
-        self.permission = Permission(self.fetcher, self.gate, self.plan.host, self.manners.robots)
+        self.permission = Permission(self.fetcher, self.gate, self.plan.host, self.manners.robots, self.plan.forgotten)
         self.harvest = Harvest(
             self.sources,
             self.frontier,

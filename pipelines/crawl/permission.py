@@ -12,6 +12,7 @@ from pipelines.crawl.fetch import ANY_TYPE, Fetcher, FetchError
 from pipelines.crawl.gate import Gate
 from pipelines.crawl.robots import MAX_BYTES, MAX_REDIRECTS, Robots
 from pipelines.crawl.urls import host_of, same_site
+from pipelines.forget.tombstones import NOTHING, REASON, Tombstones
 
 MAX_BACKOFF = 60.0  # seconds
 
@@ -19,14 +20,16 @@ MAX_BACKOFF = 60.0  # seconds
 class Permission:
     """One site's rules. A host has one per slice; its robots.txt is kept between slices for a day at most."""
 
-    def __init__(self, fetcher: Fetcher, gate: Gate, host: str, kept: dict[str, Robots]) -> None:
-        self.fetcher, self.gate, self.host = fetcher, gate, host
+    def __init__(self, fetcher: Fetcher, gate: Gate, host: str, kept: dict[str, Robots], forgotten: Tombstones = NOTHING) -> None:
+        self.fetcher, self.gate, self.host, self.forgotten = fetcher, gate, host, forgotten
         self.robots_of = kept  # by origin
         self._lock = asyncio.Lock()
         self._faults = 0  # in a row
 
     async def check(self, url: str) -> None:
         """Raises FetchError for a URL that must not be requested; a passing one while robots.txt does not answer."""
+        if self.forgotten.refuses(url):
+            raise FetchError(REASON)
         if not same_site(host_of(url), self.host):
             raise FetchError("redirect-forbidden", f"leaves the site: {host_of(url)}")
         robots = await self.robots(url)

@@ -27,6 +27,7 @@ from pipelines.crawl.settings import CrawlSettings
 from pipelines.crawl.source import Source, load_sources
 from pipelines.crawl.warc import FOLDER as WARC
 from pipelines.crawl.watch import watching
+from pipelines.forget.tombstones import NOTHING, Tombstones
 from pipelines.recipe import Recipe
 from pipelines.steps import Outcome, StepRun
 from pipelines.tables import FAILURES, FRONTIER
@@ -53,7 +54,8 @@ def crawl(run: StepRun) -> Outcome:
         crawl_settings(run.recipe) as settings,
         watching(run.out, [source.host for source in sources], run.progress) as watch,
     ):
-        plans = {plan.host: plan for plan in plan_hosts(sources, refresh_before(run.out.folder))}
+        folder = run.out.folder
+        plans = {plan.host: plan for plan in plan_hosts(sources, refresh_before(folder), Tombstones.beside(folder))}
         while plans:
             wakes: list[float] = []
             groups = share_out(list(plans.values()), settings.workers)
@@ -71,12 +73,12 @@ def crawl(run: StepRun) -> Outcome:
     return Outcome(files=kept, volatile_files=kept, notes=_notes_on_empty(run.out, sources))
 
 
-def plan_hosts(sources: list[Source], refresh_before: float = 0.0) -> list[HostPlan]:
+def plan_hosts(sources: list[Source], refresh_before: float = 0.0, forgotten: Tombstones = NOTHING) -> list[HostPlan]:
     """The sources of each host together, since a host has one owner."""
     by_host: dict[str, list[Source]] = {}
     for source in sources:
         by_host.setdefault(source.host, []).append(source)
-    return [HostPlan(host, tuple(group), refresh_before) for host, group in by_host.items()]
+    return [HostPlan(host, tuple(group), refresh_before, forgotten) for host, group in by_host.items()]
 
 
 def share_out(plans: list[HostPlan], workers: int) -> list[list[HostPlan]]:

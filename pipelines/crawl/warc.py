@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
+from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
@@ -64,6 +65,19 @@ def warc_file(records: Iterable[bytes]) -> bytes:
     writer = WARCWriter(buffer, gzip=True)
     writer.write_record(writer.create_warcinfo_record("gaokerena.warc.gz", {"software": "gaokerena"}))
     return buffer.getvalue() + b"".join(records)
+
+
+def without(file: bytes, is_gone: Callable[[str], bool]) -> tuple[bytes, int]:
+    """The file without the exchanges of some addresses, and how many records that leaves out."""
+    buffer = io.BytesIO()
+    writer = WARCWriter(buffer, gzip=True)
+    gone = 0
+    for record in ArchiveIterator(io.BytesIO(file), no_record_parse=True):
+        if is_gone(record.rec_headers.get_header("WARC-Target-URI") or ""):
+            gone += 1
+        else:
+            writer.write_record(record)
+    return (buffer.getvalue(), gone) if gone else (file, 0)
 
 
 def name_of(prefix: str, number: int, epoch: int) -> str:

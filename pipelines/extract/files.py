@@ -18,6 +18,7 @@ from pipelines.crawl.filesource import NEEDED, FileSource
 from pipelines.extract.dates import iso_date
 from pipelines.extract.locate import DataFile, find_files
 from pipelines.extract.text import one_line, sound, tidy
+from pipelines.forget.tombstones import REASON, Tombstones
 from pipelines.progress import Progress
 from pipelines.rows import Row, column_names, read_rows
 from pipelines.tables import ARTICLES, DROPPED, QA, Table
@@ -54,12 +55,20 @@ class FileReader:
         if piece:
             yield piece
 
+    def unit(self, place: int, number: int) -> str:
+        """The name of a sealed piece: of the file at this place among all, of the piece with this number in it."""
+        return f"{self.source.name}.{place:04d}.{number:06d}"
+
+    def name_of(self, number: int) -> str:
+        """What stands for the URL of a row that has none."""
+        return f"file:{self.source.name}/{self.file.name}#{number}"
+
     def read(self, number: int, row: Row) -> tuple[Table, dict[str, Any]]:
         """A row of `articles` or `qa`, or of `dropped` with the reason: the column, and what is wrong with it."""
         values = {role: row.get(column) for role, column in self.columns.items()}
         texts = {role: _text(value) for role, value in values.items()}
         like = {
-            "url": texts.get("url") or f"file:{self.source.name}/{self.file.name}#{number}",
+            "url": ("" if self.source.numbered else texts.get("url")) or self.name_of(number),
             "source": texts.get("source") or self.source.name,
         }
         for role in NEEDED[self.source.kind]:
@@ -81,23 +90,26 @@ def extract_files(sources: Iterable[FileSource], out: ArtifactFolder, progress: 
     readers = readers_of(sources)
     if not readers:
         return []
-    done = out.sealed()
+    done, forgotten = out.sealed(), Tombstones.beside(out.folder)
     progress.total(len(readers))
     names = []
     for place, reader in enumerate(readers):
         for number, piece in enumerate(reader.pieces()):
-            names.append(f"{reader.source.name}.{place:04d}.{number:06d}")
+            names.append(reader.unit(place, number))
             if names[-1] not in done:
-                _seal(out, names[-1], reader, piece)
+                _seal(out, names[-1], reader, piece, forgotten)
             progress.advance(0, f"{piece[-1][0]:,} rows of {reader.file.name}")
         progress.advance()
     return names
 
 
-def _seal(out: ArtifactFolder, unit: str, reader: FileReader, piece: Piece) -> UnitRecord:
+def _seal(out: ArtifactFolder, unit: str, reader: FileReader, piece: Piece, forgotten: Tombstones) -> UnitRecord:
     found: defaultdict[Table, list[dict[str, Any]]] = defaultdict(list)
     for number, row in piece:
         table, result = reader.read(number, row)
+        if forgotten.covers(result["url"]):
+            gone = {"url": forgotten.pseudonym(result["url"]), "source": result["source"], "reason": REASON, "text": ""}
+            table, result = DROPPED, gone | {"kind": reader.source.kind}
         found[table].append(result)
     return out.seal(
         unit,

@@ -16,14 +16,26 @@ from pipelines.artifact import Artifact
 from pipelines.evaluate.judging import is_trustworthy
 from pipelines.evaluate.scores import BASE, COMPARED, TRAINED
 from pipelines.evaluate.settings import EvaluateSettings
-from pipelines.tables import ANSWERS, CORPUS, DROPPED, FAILURES, JUDGEMENTS, LINEAGE, PAGES, PAIRS, QA_TRAIN, SCORES, TRAIN_LOG
+from pipelines.tables import (
+    ANSWERS,
+    CONTAMINATED,
+    DROPPED,
+    FAILURES,
+    JUDGEMENTS,
+    LINEAGE,
+    PAGES,
+    PAIRS,
+    QA_TRAIN,
+    SCORES,
+    TRAIN_LOG,
+)
 from pipelines.train.job import ALL, VALIDATION
 
 Row = dict[str, Any]
 Inputs = Mapping[str, Artifact]
 STAGES = {"finetune": "fine-tuning (corpus)", "instruct": "instruction tuning (questions and answers)"}
-KINDS = {"article": "articles", "qa": "question-answer pairs"}
-ASIDE = frozenset(table.name for table in (DROPPED, FAILURES, LINEAGE))  # kept for the record, not what a step is for
+# Kept for the record, not what a step is for.
+ASIDE = frozenset(table.name for table in (CONTAMINATED, DROPPED, FAILURES, LINEAGE))
 
 
 def rows_kept(artifact: Artifact) -> int:
@@ -61,30 +73,6 @@ def crawl(inputs: Inputs) -> Row:
         for name in sorted(pages | failed)
     ]
     return {"sources": sources, "failures": dict(Counter(row["reason"] for row in failures).most_common())}
-
-
-def funnel(inputs: Inputs) -> dict[str, dict[str, int]]:
-    """Of the rows that were extracted: kept, and dropped by reason, for articles and for pairs."""
-    artifact = inputs["clean"]
-    found: dict[str, dict[str, int]] = {}
-    reasons: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in _rows(artifact, DROPPED, ["kind", "reason"]):
-        reasons[row["kind"]][row["reason"]] += 1
-    for kind, table in (("article", CORPUS), ("qa", PAIRS)):
-        dropped = dict(reasons.get(kind, Counter()).most_common())
-        found[KINDS[kind]] = {"kept": artifact.rows(table), **dropped}
-    return found
-
-
-def splits(inputs: Inputs) -> list[Row]:
-    """Rows of each kind and split."""
-    found = []
-    for name, table in (("articles", CORPUS), ("question-answer pairs", PAIRS)):
-        rows = _rows(inputs["clean"], table, ["split", "words"])
-        for split, number in sorted(Counter(row["split"] for row in rows).items()):
-            words = sum(row["words"] for row in rows if row["split"] == split)
-            found.append({"kind": name, "split": split, "rows": number, "words": words})
-    return found
 
 
 def tokens(inputs: Inputs) -> list[Row]:
@@ -228,15 +216,7 @@ def transcript(inputs: Inputs) -> Row | None:
     return None
 
 
-def samples(inputs: Inputs, number: int) -> dict[str, list[Row]]:
-    """Redacted rows of the two sets that training reads."""
-    return {
-        "articles": _rows(inputs["clean"], CORPUS)[:number],
-        "pairs": _rows(inputs["clean"], PAIRS)[:number],
-    }
-
-
-def facts(inputs: Inputs, settings: EvaluateSettings) -> Row:
+def facts(inputs: Inputs, data: Row, settings: EvaluateSettings) -> Row:
     """Everything that is the same for the same work: no time, no memory, no text."""
     table = scores(inputs)
     judged = judge(table, settings)
@@ -244,8 +224,8 @@ def facts(inputs: Inputs, settings: EvaluateSettings) -> Row:
         "steps": [{name: row[name] for name in ("step", "rows_in", "rows_out", "dropped", "digest")} for row in steps(inputs)],
         "dropped": {name: artifact.manifest.dropped for name, artifact in inputs.items()},
         "crawl": crawl(inputs),
-        "funnel": funnel(inputs),
-        "splits": splits(inputs),
+        "funnel": data["funnel"],
+        "data": data["kinds"],
         "tokens": tokens(inputs),
         "training": training_totals(inputs),
         "validation": validation(inputs),

@@ -13,7 +13,8 @@ import psutil
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.report import content, plots
+from pipelines.report import content, data, plots
+from pipelines.statistics import paper
 from pipelines.steps import StepRun
 
 HERE = Path(__file__).parent
@@ -22,8 +23,8 @@ ANSWERS_SHOWN = 12  # in the picture of perplexities before and after
 CHANCE = 0.25  # of four options
 
 
-def render(run: StepRun) -> str:
-    """The whole page as text."""
+def render(run: StepRun, cleaned: dict[str, Any]) -> str:
+    """The whole page as text; `cleaned` are the numbers of the cleaned data."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -32,14 +33,14 @@ def render(run: StepRun) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "share": _share, "duration": _duration, "gigabytes": _gigabytes, "dir": _direction}
-    return environment.get_template("page.html.j2").render(**_values(run))
+    return environment.get_template("page.html.j2").render(**_values(run, cleaned))
 
 
-def _values(run: StepRun) -> dict[str, Any]:
+def _values(run: StepRun, cleaned: dict[str, Any]) -> dict[str, Any]:
     inputs, recipe = run.inputs, run.recipe
     steps, table = content.steps(inputs), content.scores(inputs)
     perplexities, accuracies = (content.comparisons(table, metric) for metric in ("perplexity", "accuracy"))
-    funnel, training = content.funnel(inputs), content.training(inputs)
+    funnel, training = cleaned["funnel"], content.training(inputs)
     versions = inputs["evaluate"].manifest.versions
     return {
         "recipe": recipe,
@@ -51,7 +52,8 @@ def _values(run: StepRun) -> dict[str, Any]:
         "memory": max(step["memory"] for step in steps),
         "crawl": content.crawl(inputs),
         "funnel": funnel,
-        "splits": content.splits(inputs),
+        "data": cleaned["kinds"],
+        "paper": paper,
         "tokens": content.tokens(inputs),
         "training": content.training_totals(inputs),
         "validation": content.validation_by_source(inputs),
@@ -59,7 +61,8 @@ def _values(run: StepRun) -> dict[str, Any]:
         "accuracies": accuracies,
         "judge": content.judge(table, recipe.evaluate),
         "free_form": content.free_form(inputs),
-        "samples": content.samples(inputs, recipe.report.samples),
+        "samples": data.kept(inputs, recipe.report.samples),
+        "dropped": data.dropped(inputs),
         "transcript": content.transcript(inputs),
         "lineage": content.lineage(inputs),
         "digests": {name: artifact.digest[:16] for name, artifact in inputs.items()},
@@ -67,6 +70,8 @@ def _values(run: StepRun) -> dict[str, Any]:
         "font": base64.b64encode(WEB_FONT.read_bytes()).decode(),
         "pictures": {
             "funnel": _image(plots.funnel(funnel)),
+            "sources": _image(plots.sources(cleaned["kinds"])),
+            "lengths": _image(plots.lengths(cleaned["kinds"])),
             "training": _image(plots.training_curves(training)),
             "answers": _image(plots.before_and_after(rows))
             if (rows := content.answer_perplexities(inputs, ANSWERS_SHOWN))

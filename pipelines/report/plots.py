@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+Format = Literal["svg", "png"]
 
 FONT = Path(__file__).parent / "fonts" / "Vazirmatn-Regular.ttf"
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -35,9 +37,11 @@ STYLE: Any = {  # matplotlib types its keys as literals
     "legend.frameon": False,
     "svg.hashsalt": "gaokerena",  # the same picture has the same bytes
 }
+SOURCES_SHOWN = 16
+PIXELS = 150  # an inch of a PNG
 
 
-def funnel(counts: Mapping[str, Mapping[str, int]]) -> bytes:
+def funnel(counts: Mapping[str, Mapping[str, int]], form: Format = "svg") -> bytes:
     """How many rows of each kind were kept, and how many were dropped for which reason."""
     height = sum(len(reasons) for reasons in counts.values()) * 0.24 + len(counts) * 0.55
     with _figure(7.2, max(1.2, height), rows=len(counts), ratios=[max(1, len(r)) for r in counts.values()]) as (figure, axes):
@@ -51,7 +55,47 @@ def funnel(counts: Mapping[str, Mapping[str, int]]) -> bytes:
             axis.set_title(f"{kind}: {sum(values):,} extracted, {reasons['kept']:,} kept")
             axis.margins(x=0.12)
             _bare(axis)
-        return _svg(figure)
+        return _drawn(figure, form)
+
+
+def sources(kinds: Mapping[str, Mapping[str, Any]], form: Format = "svg") -> bytes:
+    """Which source has which share of the words of each kind (Figures 1 and 2 of the paper)."""
+    shares = {kind: _largest(numbers["sources"], numbers["words"]) for kind, numbers in kinds.items()}
+    height = sum(map(len, shares.values())) * 0.24 + len(shares) * 0.55
+    ratios = [max(1, len(rows)) for rows in shares.values()]
+    with _figure(7.2, max(1.2, height), rows=len(shares), ratios=ratios) as (figure, axes):
+        for axis, (kind, rows) in zip(axes, shares.items(), strict=True):
+            axis.barh([name for name, _ in rows][::-1], [share for _, share in rows][::-1], color=TRAINED_COLOUR, height=0.7)
+            for place, (_, share) in enumerate(reversed(rows)):
+                axis.annotate(f"{share:.1%}", (share, place), (3, 0), textcoords="offset points", va="center", color=MUTED)
+            axis.set_title(f"{kind}: {kinds[kind]['words']:,} words and marks")
+            axis.margins(x=0.12)
+            _bare(axis)
+        return _drawn(figure, form)
+
+
+def _largest(rows: Sequence[Mapping[str, Any]], words: int) -> list[tuple[str, float]]:
+    """Name and share of the sources with the most words; the others together."""
+    shares = [(row["source"], row["words"] / max(1, words)) for row in rows]
+    if len(shares) <= SOURCES_SHOWN:
+        return shares
+    rest = shares[SOURCES_SHOWN - 1 :]
+    return [*shares[: SOURCES_SHOWN - 1], (f"{len(rest)} others", sum(share for _, share in rest))]
+
+
+def lengths(kinds: Mapping[str, Mapping[str, Any]], form: Format = "svg") -> bytes:
+    """How many texts have how many words; the bins double."""
+    fields = [(kind, name, bins) for kind, numbers in kinds.items() for name, bins in numbers["lengths"].items()]
+    with _figure(7.2, 2.2, columns=len(fields)) as (figure, axes):
+        for axis, (kind, name, bins) in zip(axes, fields, strict=True):
+            axis.bar([f"{least:,}" for least, _ in bins], [texts for _, texts in bins], color=TRAINED_COLOUR, width=0.9)
+            axis.set(title=kind if name == "text" else f"{name}s", xlabel="words and marks, from")
+            axis.locator_params(axis="y", integer=True)
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axis.tick_params(axis="x", labelrotation=60)
+            axis.grid(axis="y")
+            axis.set_axisbelow(True)
+        return _drawn(figure, form)
 
 
 def training_curves(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
@@ -67,7 +111,7 @@ def training_curves(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axis.grid(axis="y")
             axis.locator_params(axis="x", nbins=4)
-        return _svg(figure)
+        return _drawn(figure)
 
 
 def over_tokens(log: Sequence[Mapping[str, Any]], figure: str) -> tuple[list[int], list[float]]:
@@ -93,7 +137,7 @@ def before_and_after(rows: Sequence[tuple[str, float, float]]) -> bytes:
         axis.tick_params(axis="both", which="both", length=0)
         axis.spines["left"].set_visible(False)
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-        return _svg(figure)
+        return _drawn(figure)
 
 
 def accuracies(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]], chance: float) -> bytes:
@@ -119,7 +163,7 @@ def accuracies(rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]],
         axis.grid(axis="x")
         axis.tick_params(length=0)
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-        return _svg(figure)
+        return _drawn(figure)
 
 
 @contextmanager
@@ -140,7 +184,7 @@ def _bare(axis: Axes) -> None:
     axis.tick_params(length=0)
 
 
-def _svg(figure: Figure) -> bytes:
+def _drawn(figure: Figure, form: Format = "svg") -> bytes:
     sink = io.BytesIO()
-    figure.savefig(sink, format="svg", metadata={"Date": None})
+    figure.savefig(sink, format=form, dpi=PIXELS, metadata={"Date": None} if form == "svg" else {"Software": None})
     return sink.getvalue()

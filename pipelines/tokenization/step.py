@@ -1,70 +1,93 @@
 """The tokenize step: texts of the clean artifact become sequences of tokens in memory-mappable Arrow shards.
 
-First half: Ray tasks, one shard of texts each, leave tokens. Second half: this process applies the budgets and the
-layout, so the result does not depend on how the texts were sharded; it
-holds some 8 bytes a token of the table at hand.
+Two rounds of Ray tasks: each shard of texts is encoded; then each finished shard is laid out from the runs of tokens that
+belong to it. Between them this process decides on numbers which those are, about 30 bytes a document. So no process holds
+more than a shard, and the result does not depend on how the texts were sharded.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.artifact import ArtifactFolder, UnitRecord, read_shard
 from pipelines.steps import Outcome, StepRun
 from pipelines.tables import CORPUS, CORPUS_TRAIN, CORPUS_VALID, PAIRS, QA_TRAIN, QA_VALID, Table
-from pipelines.tokenization.encoding import NO_LABEL, Example, encode_document, encode_pair
-from pipelines.tokenization.layout import laid_out_length, pack, windows
-from pipelines.tokenization.selection import in_fraction, order_key, within_budget
+from pipelines.tokenization.choice import Row, choose
+from pipelines.tokenization.encoding import NO_LABEL, Example, batches, check_tokenizer, encode_documents, encode_pairs
+from pipelines.tokenization.layout import laid_out_length, sequences
+from pipelines.tokenization.selection import Share, shares
 from pipelines.tokenization.settings import TokenizeSettings
+from pipelines.tokenization.working import in_batches, numbers_of, read_run, tokens_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Shard = tuple[str, str]  # "corpus" or "pairs", path in the clean artifact
-SPLITS = ("train", "valid")  # a split of its own for tests is never trained on
-SHARD_TOKENS = 16_000_000  # of a finished shard: 64 MB of token ids
+TABLES = {CORPUS.name: {"train": CORPUS_TRAIN, "valid": CORPUS_VALID}, PAIRS.name: {"train": QA_TRAIN, "valid": QA_VALID}}
+TEXTS = {CORPUS.name: ("text",), PAIRS.name: ("question", "answer")}
+SHARD_TOKENS = 4_000_000  # of a finished shard: 32 MB of tokens and labels
+FEW_TOKENS = 1_000_000  # a second's work to lay out: less than it takes to start tasks
+COUNTED = ("documents", "sequences", "tokens", "label_tokens")
 
-# Working rows of the step, swept away when it is finished. `position`: where the document stands in the seeded order.
-TOKENS = Table(
-    "tokens",
-    pa.schema(
-        [
-            *(pa.field(name, pa.string()) for name in ("table", "id", "source")),
-            pa.field("position", pa.uint64()),
-            *(pa.field(name, pa.list_(pa.int32())) for name in ("input_ids", "labels")),  # no labels: the tokens themselves
-        ]
-    ),
-    format="arrow",
-)
+
+@dataclass(frozen=True)
+class Job:
+    """What every task knows."""
+
+    source: Storage
+    out: ArtifactFolder
+    model: str
+    seed: int
+    settings: TokenizeSettings
+    bos: int | None  # the token that every sequence starts with
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A shard to lay out: which rows of which files of tokens are in it."""
+
+    table: Table
+    number: int
+    runs: tuple[tuple[str, int, int], ...]  # path, first row, the row after the last
+    tokens: int
+
+    @property
+    def unit(self) -> str:
+        return f"{self.table.name}-{self.number:05d}"
 
 
 def tokenize(run: StepRun) -> Outcome:
-    """Encode, select and lay out. Raises UserError for a model without a tokenizer or a budget that nothing fits in."""
+    """Encode, select and lay out.
+
+    Raises UserError for a tokenizer that does not fit, a budget that nothing fits in, and when nothing is left to train on.
+    """
     clean, recipe = run.inputs["clean"], run.recipe
+    tokenizer = _tokenizer(recipe.model)
+    check_tokenizer(tokenizer, recipe.model, pairs=clean.rows(PAIRS) > 0)
+    job = Job(clean.folder, run.out, recipe.model, recipe.seed, recipe.tokenize, _bos(tokenizer))
     shards: list[Shard] = [(table.name, path) for table in (CORPUS, PAIRS) for path in clean.shards(table)]
     names = [_unit(shard) for shard in shards]
-    encode = partial(_encode, source=clean.folder, out=run.out, model=recipe.model, settings=recipe.tokenize, seed=recipe.seed)
-    for _ in run.map_units(encode, shards, names):
+    for _ in run.map_units(partial(_encode, job=job), shards, names):
         pass
     sealed = run.out.sealed()
-    for table, budget in _budgets(recipe.tokenize):
-        if table.name not in sealed:
-            tokens = _tokens_of(run.out, [sealed[name] for name in names], table)
-            _seal_table(run.out, table, tokens, budget, recipe.tokenize, _bos(recipe.model))
-    finished = [unit for unit in run.out.sealed() if unit not in names]
-    return Outcome(units=[*names, *finished], notes=_notes(recipe.tokenize))
+    encoded = [sealed[name] for name in names]
+    _require_rows(encoded)
+    finished = [shard for table, budget in _budgets(recipe.tokenize) for shard in _decide(run.out, encoded, table, budget)]
+    _lay_out_all(run, job, finished)
+    tables = [table.name for table, _ in _budgets(recipe.tokenize)]
+    return Outcome(units=[*names, *tables, *(shard.unit for shard in finished)], notes=_notes(recipe.tokenize))
 
 
 def _budgets(settings: TokenizeSettings) -> tuple[tuple[Table, int | None], ...]:
@@ -87,147 +110,132 @@ def _tokenizer(model: str) -> PreTrainedTokenizerBase:
     """Loaded once in a process: it takes seconds, and Ray gives a process many shards."""
     from serving.engines.models import load_tokenizer, local_model
 
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a task has one core
     return load_tokenizer(local_model(model))
 
 
-def _bos(model: str) -> int | None:
+def _bos(tokenizer: PreTrainedTokenizerBase) -> int | None:
     from serving.engines.models import wants_bos
 
-    tokenizer = _tokenizer(model)
     return tokenizer.bos_token_id if wants_bos(tokenizer) else None
 
 
-def _encode(
-    shard: Shard, *, source: Storage, out: ArtifactFolder, model: str, settings: TokenizeSettings, seed: int
-) -> UnitRecord:
-    name, path = shard
-    rows = read_shard(source, path).to_pylist()
-    select = _documents if name == CORPUS.name else _pairs
-    encoded, dropped = select(rows, _tokenizer(model), settings, seed)
-    return out.seal(_unit(shard), {TOKENS: TOKENS.table(encoded)}, rows_in=len(rows), dropped=dropped)
+def _encode(shard: Shard, *, job: Job) -> UnitRecord:
+    """The first round: a shard of texts becomes tokens and their numbers."""
+    kind, path = shard
+    texts, tokenizer, context = read_shard(job.source, path), _tokenizer(job.model), job.settings.context
+    fraction = job.settings.corpus_fraction if kind == CORPUS.name else 1.0
+    choice = choose(texts, TEXTS[kind], seed=job.seed, fraction=fraction)
+    tables, dropped = {}, choice.dropped
+    for split, table in TABLES[kind].items():
+        rows = [row for row in choice.rows if row.split == split]
+        tokens = pa.concat_tables([tokens_of(table).schema.empty_table(), *_encoded(rows, table, tokenizer, context)])
+        has_bos = kind == CORPUS.name and job.bos is not None
+        lengths = [laid_out_length(length, context, has_bos=has_bos) for length in _lengths(tokens)]
+        tables[tokens_of(table)] = in_batches(tokens)
+        tables[numbers_of(table)] = pa.table({"position": tokens["position"], "tokens": lengths})
+        if too_long := len(rows) - tokens.num_rows:
+            dropped["answer-too-long"] += too_long
+    return job.out.seal(_unit(shard), tables, rows_in=texts.num_rows, dropped=dropped)
 
 
-def _documents(
-    rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, settings: TokenizeSettings, seed: int
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    def encode(row: dict[str, Any]) -> Example:
-        return Example(encode_document(tokenizer, row["text"]), [])
-
-    return _encode_rows(rows, "corpus", encode, seed, fraction=settings.corpus_fraction)
-
-
-def _pairs(
-    rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, settings: TokenizeSettings, seed: int
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    def encode(row: dict[str, Any]) -> Example | None:
-        return encode_pair(tokenizer, row["question"], row["answer"], settings.context)
-
-    return _encode_rows(rows, "qa", encode, seed, fraction=1.0)
-
-
-def _encode_rows(
-    rows: list[dict[str, Any]], prefix: str, encode: Callable[[dict[str, Any]], Example | None], seed: int, fraction: float
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    encoded, dropped = [], Counter[str]()
-    for row in rows:
-        position = order_key(seed, row["id"])
-        if row["split"] not in SPLITS:
-            dropped[f"split-{row['split']}"] += 1
-        elif row["split"] == "train" and not in_fraction(position, fraction):
-            dropped["outside-fraction"] += 1
-        elif (example := encode(row)) is None:
-            dropped["answer-too-long"] += 1
-        else:
-            encoded.append(
-                {
-                    "table": f"{prefix}_{row['split']}",
-                    "id": row["id"],
-                    "source": row["source"],
-                    "position": position,
-                    "input_ids": example.input_ids,
-                    "labels": example.labels,
-                }
-            )
-    return encoded, dict(dropped)
+def _encoded(rows: list[Row], table: Table, tokenizer: PreTrainedTokenizerBase, context: int) -> Iterator[pa.Table]:
+    """Rows of tokens, a batch of texts at a time."""
+    for batch in batches([row.characters for row in rows]):
+        examples = _examples([row.texts for row in rows[batch]], tokenizer, context)
+        used = [(row, example) for row, example in zip(rows[batch], examples, strict=True) if example]
+        yield pa.table(
+            {
+                "id": [row.id for row, _ in used],
+                "source": [row.source for row, _ in used],
+                "position": [row.position for row, _ in used],
+                "prompt": [example.prompt for _, example in used],
+                "input_ids": [example.input_ids for _, example in used],
+            },
+            schema=tokens_of(table).schema,
+        )
 
 
-def _tokens_of(out: ArtifactFolder, records: list[UnitRecord], table: Table) -> pa.Table:
-    """A table's encoded documents in the seeded order."""
-    parts = [TOKENS.schema.empty_table()]
-    for shard in (shard for record in records for shard in record.shards):
-        rows = out.read_shard(shard.path)
-        parts.append(rows.filter(pc.equal(rows["table"], table.name)))
-    return pa.concat_tables(parts).sort_by([("position", "ascending"), ("id", "ascending")])
+def _examples(texts: Sequence[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, context: int) -> Sequence[Example | None]:
+    if len(texts[0]) == 1:
+        return encode_documents(tokenizer, [text for (text,) in texts])
+    return encode_pairs(tokenizer, [(question, answer) for question, answer in texts], context)
 
 
-def _seal_table(
-    out: ArtifactFolder, table: Table, tokens: pa.Table, budget: int | None, settings: TokenizeSettings, bos: int | None
-) -> None:
-    """Apply the budget and the layout, and write the sequences; the unit with the table's name comes last of its shards."""
-    is_corpus = table.name.startswith(CORPUS.name)
-    lengths = pc.list_value_length(tokens["input_ids"]).to_numpy().astype(np.int64)
-    if is_corpus:
-        lengths = np.array([laid_out_length(int(n), settings.context, bos is not None) for n in lengths], dtype=np.int64)
-    used = within_budget(lengths, budget)
-    if not used and len(lengths):
-        setting = "corpus_tokens" if is_corpus else "qa_tokens"
-        raise UserError(f"tokenize.{setting} = {budget}: the first document has {lengths[0]:,} tokens; raise it")
-    pieces = list(_pieces(tokens.slice(0, used), settings.context, bos))
-    sizes = [len(piece.input_ids) for piece in pieces]
-    plan = pack(sizes, settings.context) if settings.layout == "packed" else [[index] for index in range(len(pieces))]
-    for number, part in enumerate(_shards(plan, sizes)):
-        out.seal(f"{table.name}-{number:05d}", {table: _sequences(table, [[pieces[index] for index in group] for group in part])})
-    facts = {
-        "documents": used,
-        "sequences": len(plan),
-        "tokens": sum(sizes),
-        "label_tokens": sum(int((piece.labels != NO_LABEL).sum()) for piece in pieces),
-    }
-    facts |= {f"{table.name} {name}": number for name, number in facts.items()}
-    out.seal(table.name, {}, dropped={"token-budget": len(lengths) - used} if used < len(lengths) else {}, facts=facts)
+def _lengths(tokens: pa.Table) -> list[int]:
+    lengths: list[int] = pc.list_value_length(tokens["input_ids"]).to_pylist()
+    return lengths
 
 
-@dataclass(frozen=True)
-class Piece:
-    """One window of one document."""
-
-    id: str
-    source: str
-    input_ids: NDArray[np.int32]
-    labels: NDArray[np.int32]
-
-
-def _pieces(tokens: pa.Table, context: int, bos: int | None) -> Iterator[Piece]:
-    """A pair is one piece; a document is one for each of its windows, and every token of it is a label."""
-    columns = (tokens[name] for name in ("id", "source", "input_ids", "labels"))
-    for name, source, ids, labels in zip(*columns, strict=True):
-        values, origin = ids.values.to_numpy(), (name.as_py(), source.as_py())
-        if len(labels):
-            yield Piece(*origin, values, labels.values.to_numpy())
-        else:
-            yield from (Piece(*origin, window, window) for window in windows(values, context, bos))
+def _require_rows(encoded: list[UnitRecord]) -> None:
+    """Raise UserError when there is nothing to train on."""
+    trained = {tokens_of(table).name for table in (CORPUS_TRAIN, QA_TRAIN)}
+    if any(shard.table in trained for unit in encoded for shard in unit.shards):
+        return
+    rows, dropped = sum(unit.rows_in for unit in encoded), Counter[str]()
+    for unit in encoded:
+        dropped.update(unit.dropped)
+    if not rows:
+        raise UserError("tokenize has nothing to do: clean left neither documents nor pairs; look at what clean dropped")
+    biggest = ", ".join(f"{reason} {number:,}" for reason, number in dropped.most_common(3)) or "all are held out"
+    raise UserError(f"tokenize left nothing to train on of {rows:,} rows ({biggest}); relax the settings that these name")
 
 
-def _shards(plan: list[list[int]], sizes: list[int]) -> Iterator[list[list[int]]]:
-    """The plan in parts of about SHARD_TOKENS."""
-    part: list[list[int]] = []
-    tokens = 0
-    for group in plan:
-        part.append(group)
-        tokens += sum(sizes[index] for index in group)
-        if tokens >= SHARD_TOKENS:
-            yield part
-            part, tokens = [], 0
-    if part:
-        yield part
+def _decide(out: ArtifactFolder, encoded: list[UnitRecord], table: Table, budget: int | None) -> Iterator[Finished]:
+    """The shards of a table, on numbers alone; a unit of the table's name counts the documents beyond the budget."""
+    paths, keys, lengths = [], [], []
+    for unit in encoded:
+        found = {shard.table: shard.path for shard in unit.shards}
+        if tokens_of(table).name in found:
+            numbers = out.read_shard(found[numbers_of(table).name])
+            paths.append(found[tokens_of(table).name])
+            keys.append(numbers["position"].to_numpy())
+            lengths.append(numbers["tokens"].to_numpy())
+    chosen = shares(keys, lengths, budget, SHARD_TOKENS)
+    if keys and not chosen:
+        setting, first = _budget_of(table), _first(keys, lengths)
+        raise UserError(f"tokenize.{setting} = {budget}: the first document has {first:,} tokens; raise it")
+    unused = sum(map(len, keys)) - sum(part.stop - part.start for share in chosen for part in share.runs)
+    facts = {**dict.fromkeys(COUNTED, 0), **{f"{table.name} {name}": 0 for name in COUNTED}}
+    out.seal(table.name, {}, dropped={"token-budget": unused} if unused else {}, facts=facts)
+    for number, share in enumerate(chosen):
+        yield _finished(table, number, share, paths)
 
 
-def _sequences(table: Table, groups: list[list[Piece]]) -> pa.Table:
-    columns = {
-        "input_ids": [np.concatenate([piece.input_ids for piece in group]) for group in groups],
-        "labels": [np.concatenate([piece.labels for piece in group]) for group in groups],
-        "document_lengths": [[len(piece.input_ids) for piece in group] for group in groups],
-        "ids": [[piece.id for piece in group] for group in groups],
-        "sources": [[piece.source for piece in group] for group in groups],
-    }
-    return pa.table(columns, schema=table.schema)
+def _budget_of(table: Table) -> str:
+    return "corpus_tokens" if table == CORPUS_TRAIN else "qa_tokens"
+
+
+def _first(keys: list[np.ndarray], lengths: list[np.ndarray]) -> int:
+    """Tokens of the first document of the order."""
+    return int(np.concatenate(lengths)[np.concatenate(keys).argmin()])
+
+
+def _finished(table: Table, number: int, share: Share, paths: list[str]) -> Finished:
+    runs = tuple((paths[run.part], run.start, run.stop) for run in share.runs)
+    return Finished(table, number, runs, share.tokens)
+
+
+def _lay_out_all(run: StepRun, job: Job, finished: list[Finished]) -> None:
+    """The second round: in tasks where it is worth it."""
+    lay_out = partial(_lay_out, job=job)
+    if sum(shard.tokens for shard in finished) > FEW_TOKENS:
+        for _ in run.map_units(lay_out, finished, [shard.unit for shard in finished]):
+            pass
+        return
+    sealed = run.out.sealed()
+    for shard in finished:
+        if shard.unit not in sealed:
+            lay_out(shard)
+
+
+def _lay_out(shard: Finished, *, job: Job) -> UnitRecord:
+    """A finished shard: its documents in the seeded order, in the layout."""
+    rows = pa.concat_tables([read_run(job.out.folder, *run) for run in shard.runs]).combine_chunks()
+    documents = rows.take(np.argsort(rows["position"].to_numpy(), kind="stable"))
+    laid_out = sequences(shard.table, documents, job.settings.context, job.settings.layout, job.bos)
+    labels = laid_out["labels"].combine_chunks().values.to_numpy()
+    counts = (documents.num_rows, laid_out.num_rows, len(labels), int((labels != NO_LABEL).sum()))
+    facts = dict(zip(COUNTED, counts, strict=True))
+    facts |= {f"{shard.table.name} {name}": number for name, number in facts.items()}
+    return job.out.seal(shard.unit, {shard.table: laid_out}, facts=facts)

@@ -128,6 +128,11 @@ def encode_chat(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True
 ) -> list[int]:
     """Token ids of a conversation in the model's chat template. Raises UserError when it has none or refuses the messages."""
+    return encode_prompt(tokenizer, chat_text(tokenizer, messages, add_generation_prompt=add_generation_prompt))
+
+
+def chat_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
+    """A conversation as the model's chat template writes it. Raises UserError when it has none or refuses the messages."""
     from jinja2 import TemplateError
 
     if not tokenizer.chat_template:
@@ -135,10 +140,9 @@ def encode_chat(
             "this model has no chat template: give it one (chat_template.jinja beside its tokenizer), or use completions"
         )
     try:
-        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=add_generation_prompt)
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=add_generation_prompt))
     except TemplateError as error:
         raise UserError(f"the model's chat template refuses these messages: {error}") from error
-    return encode_prompt(tokenizer, str(text))
 
 
 def wants_bos(tokenizer: PreTrainedTokenizerBase) -> bool:

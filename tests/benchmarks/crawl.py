@@ -38,9 +38,10 @@ SPIDER = Path(__file__).parent / "scrapy_peer" / "spider.py"
 PORT = 8800
 OURS = "gaokerena"
 PEERS = {
+    "Scrapy as it comes (8 requests a host)": ["--concurrency", "8"],
     "Scrapy, 1 request a host": ["--concurrency", "1"],
     "Scrapy, 1 request a host, own set of seen URLs": ["--concurrency", "1", "--own-seen"],
-    "Scrapy, 8 requests a host (its default), own set of seen URLs": ["--concurrency", "8", "--own-seen"],
+    "Scrapy, 8 requests a host, own set of seen URLs": ["--concurrency", "8", "--own-seen"],
 }
 
 
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--scrapy-python", default=sys.executable)
     parser.add_argument("--sites", default="magazine,forum")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--peers", default="1,2,3", help="which of the rows with Scrapy")
+    parser.add_argument("--peers", default="1,2,3,4", help="which of the rows with Scrapy")
     options = parser.parse_args()
     sites = options.sites.split(",")
     peers = {name: PEERS[name] for i, name in enumerate(PEERS, 1) if str(i) in options.peers.split(",")}

@@ -21,7 +21,7 @@ from datetime import date
 import numpy as np
 
 from pipelines.clean.duplicates import exact_hash, firsts, near, proposed
-from pipelines.clean.identity import fold
+from pipelines.clean.folding import fold
 from pipelines.clean.shingles import SHINGLE, SHORT_WORDS
 from pipelines.clean.signatures import VALUES, signature_pair
 from tests.benchmarks.persian_texts import texts

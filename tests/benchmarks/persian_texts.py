@@ -105,6 +105,7 @@ def _vocabulary() -> tuple[list[str], list[float]]:
     dice = random.Random(0)
     words: dict[str, None] = {}
     while len(words) < VOCABULARY:
-        parts = (dice.choice(CONSONANTS) + dice.choice(SYLLABLES) for _ in range(dice.randint(2, 4)))
+        syllables = dice.randint(1, 3)  # so that a text has 5 characters a word, spaces included, as those of the forums
+        parts = (dice.choice(CONSONANTS) + dice.choice(SYLLABLES) for _ in range(syllables))
         words["".join(parts)] = None
     return list(words), list(accumulate(1 / rank for rank in range(10, VOCABULARY + 10)))

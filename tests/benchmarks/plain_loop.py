@@ -27,7 +27,7 @@ from pipelines.evaluate.prompts import answer_text
 from pipelines.evaluate.tasks import load_task
 from pipelines.recipe import load_recipe
 from pipelines.steps import latest
-from pipelines.tokenization.encoding import NO_LABEL, encode_pair
+from pipelines.tokenization.encoding import NO_LABEL, encode_pairs
 from pipelines.train.lora import linear_layers
 from serving.engines.models import load_model, load_tokenizer, local_model
 
@@ -93,13 +93,13 @@ def pairs_of(file: Path, tokenizer: Any) -> Iterator[Sequence_]:
     """The pairs of a file, in its order, up to the budget."""
     tokens = 0
     for row in pq.read_table(file, columns=["question", "answer"]).to_pylist():
-        example = encode_pair(tokenizer, row["question"], row["answer"], CONTEXT)
+        [example] = encode_pairs(tokenizer, [(row["question"], row["answer"])], CONTEXT)
         if example is None:
             continue
         tokens += len(example.input_ids)
         if tokens > TOKENS:
             return
-        yield example.input_ids, example.labels
+        yield example.input_ids, [NO_LABEL] * example.prompt + example.input_ids[example.prompt :]
 
 
 def learn(model: Any, sequences: Sequence[Sequence_]) -> Any:

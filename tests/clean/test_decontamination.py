@@ -3,69 +3,119 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from pipelines.clean.decontamination import HeldOut
+from pipelines.clean.decontamination import MIN_WORDS_IN_A_TEXT, HeldOut
+from pipelines.clean.folding import fold
 from pipelines.clean.normalise import normalise
-from tests.tiny_models import SENTENCES
+from pipelines.clean.testsets import HeldOutItem, items_of
+from pipelines.rows import FORMATS
+from tests.clean.medical_questions import prose, questions
 
 LONG = "بیمار ۴۵ ساله‌ای با درد قفسهٔ سینه و تنگی نفس از دو ساعت پیش به اورژانس آورده شده است و می‌گوید درد به دست چپ تیر می‌کشد، اولین اقدام کدام است؟"
 SHORT = "کدام ویتامین بر اثر تابش نور خورشید در پوست ساخته می‌شود؟"
+SHORTER = "خودمراقبتی در دیابت بارداری یعنی چه؟"
 TINY = "دیابت چیست؟"
 ANSWER = "انسولین را باید در یخچال و دور از یخ‌زدگی نگه داشت و پیش از تزریق چند دقیقه در دمای اتاق گذاشت تا سوزش کمتر شود"
 PROSE = "نوشیدن آب کافی و خواب منظم و ورزش روزانه به سلامت قلب کمک می‌کند و ویتامین دی بر اثر نور خورشید ساخته می‌شود. "
-HELD_OUT = HeldOut.of([("long", LONG, []), ("short", SHORT, ["ویتامین دی"]), ("tiny", TINY, [ANSWER])])
+ITEMS = [
+    HeldOutItem("long", 1, LONG),
+    HeldOutItem("short", 1, SHORT, ("ویتامین دی",)),
+    HeldOutItem("short", 2, SHORTER),
+    HeldOutItem("tiny", 1, TINY, (ANSWER,)),
+]
+HELD_OUT = HeldOut.of(ITEMS)
 
 
 @pytest.mark.parametrize(
     ("item", "text"),
     [
-        ("long", PROSE + LONG + PROSE),
-        ("long", " ".join(LONG.split()[5:18])),  # 13 words of it
-        ("long", LONG.replace("ی", "ي").replace("ک", "ك")),
-        ("long", LONG.replace("\u200c", "")),
-        ("long", LONG.replace("\u200c", " ")),
-        ("long", LONG.replace("۴۵", "45")),
-        ("short", PROSE * 3 + SHORT),
-        ("short", SHORT.replace("تابش", "برخورد")),
-        ("short", SHORT.replace("\u200c", " ")),
-        ("tiny", "دیابت چیست"),
-        ("tiny", PROSE + ANSWER),
+        (0, PROSE + LONG + PROSE),
+        (0, " ".join(LONG.split()[5:18])),  # 13 words of it
+        (0, LONG.replace("ی", "ي").replace("ک", "ك")),
+        (0, LONG.replace("\u200c", "")),
+        (0, LONG.replace("\u200c", " ")),
+        (0, LONG.replace("۴۵", "45")),
+        (1, PROSE * 3 + SHORT),
+        (1, SHORT.replace("تابش", "برخورد")),
+        (1, SHORT.replace("\u200c", " ")),
+        (2, PROSE + SHORTER.replace("دیابت", "کم‌خونی") + PROSE),  # of its grams a third is gone
+        (2, PROSE + SHORTER.replace("خودمراقبتی", "پرهیز") + PROSE),
+        (2, SHORTER.replace("بارداری ", "")),
+        (2, SHORTER.replace("دیابت", "بیماری دیابت")),
+        (3, "دیابت چیست"),
+        (3, PROSE + ANSWER),
     ],
 )
-def test_copies_are_found(item: str, text: str) -> None:
-    assert HELD_OUT.match(normalise(text)) == item
+def test_copies_are_found(item: int, text: str) -> None:
+    assert HELD_OUT.match(normalise(text)) == ITEMS[item]
 
 
-def planted(count: int) -> list[tuple[str, str]]:
-    """Questions of 8 to 40 made-up words, half of them under 13, and answers that they stand in the middle of."""
-    dice = random.Random(5)
-    vocabulary = ["".join(dice.choices("ابپتجچحخدرزسشعفقکگلمنوهی", k=dice.randint(2, 7))) for _ in range(3000)]
-    sizes = [dice.randint(8, 12) if number % 2 else dice.randint(13, 40) for number in range(count)]
-    return [(" ".join(dice.choices(vocabulary, k=size)) + "؟", " ".join(dice.choices(SENTENCES, k=12))) for size in sizes]
+def as_it_is(text: str, dice: random.Random) -> str:
+    return text
 
 
 def with_a_word_changed(text: str, dice: random.Random) -> str:
     words = text.split()
-    words[dice.randrange(len(words))] = "دگرگون"
+    words[dice.randrange(len(words))] = dice.choice(("دگرگون", "آزمایش‌ها", "خوب", "و"))
     return " ".join(words)
 
 
-def test_recall_on_planted_items_and_no_false_removal() -> None:
-    items = planted(200)
-    held_out, dice = HeldOut.of(("exam", question, []) for question, _ in items), random.Random(6)
+def spelled_otherwise(text: str, dice: random.Random) -> str:
+    return text.replace("ی", "ي").replace("ک", "ك").replace("\u200c", "")
 
-    def found(copies: list[tuple[str, str]]) -> float:
-        texts = [normalise(f"{text[:300]} {question} {text[300:]}") for question, text in copies]
-        return held_out.matches(texts).count("exam") / len(texts)
 
-    assert found(items) == 1.0
-    assert found([(question.replace("ی", "ي").replace("ک", "ك"), text) for question, text in items]) == 1.0
-    # Of a shorter question a word, with what it touches, is often more than a fifth.
-    long = [(question, text) for question, text in items if len(question.split()) >= 13]
-    assert found([(with_a_word_changed(question, dice), text) for question, text in long]) >= 0.95
-    assert not any(held_out.matches([normalise(text) for _, text in items]))
+Exam = tuple[list[HeldOutItem], HeldOut]
+
+
+def recall(exam: Exam, changed: Callable[[str, random.Random], str], among: Callable[[random.Random], str]) -> float:
+    """Of 200 items planted in texts. One of a few words is a text by itself, since it is an everyday phrase in any other."""
+    (items, held_out), dice, texts = exam, random.Random(6), []
+    for item in dice.sample(items, 200):
+        planted = changed(item.question, dice)
+        is_everyday = len(fold(normalise(item.question)).split()) < MIN_WORDS_IN_A_TEXT
+        texts.append(planted if is_everyday else f"{among(dice)} {planted} {among(dice)}")
+    return sum(found is not None for found in held_out.matches([normalise(text) for text in texts])) / len(texts)
+
+
+NEEDED = [(as_it_is, 1.0), (with_a_word_changed, 0.95), (spelled_otherwise, 1.0)]
+
+
+@pytest.fixture(scope="module")
+def made_up() -> Exam:
+    items = [HeldOutItem("exam", number, text) for number, text in enumerate(questions(1000, seed=5), 1)]
+    return items, HeldOut.of(items)
+
+
+@pytest.mark.parametrize(("changed", "needed"), NEEDED)
+def test_recall_on_items_of_real_length(changed: Callable[[str, random.Random], str], needed: float, made_up: Exam) -> None:
+    assert recall(made_up, changed, lambda dice: prose(4, dice)) >= needed
+
+
+def test_questions_about_something_else_pass(made_up: Exam) -> None:
+    (_, held_out), dice = made_up, random.Random(7)
+    texts = [normalise(prose(dice.randint(1, 6), dice)) for _ in range(2000)]
+    assert not [(text, item) for text, item in zip(texts, held_out.matches(texts), strict=True) if item]
+
+
+@pytest.fixture(scope="module")
+def published_exam(published: Path) -> Exam:
+    items = [item for path in sorted((published / "benchmarks").iterdir()) if path.suffix in FORMATS for item in items_of(path)]
+    return items, HeldOut.of(items)
+
+
+@pytest.mark.parametrize(("changed", "needed"), NEEDED)
+def test_recall_on_the_published_items(
+    changed: Callable[[str, random.Random], str], needed: float, published: Path, published_exam: Exam
+) -> None:
+    articles = [
+        "\n".join(text)[:400] for text in pq.read_table(published / "magazine_articles.parquet")["paragraphs"].to_pylist()
+    ]
+    assert recall(published_exam, changed, lambda dice: dice.choice(articles)) >= needed
 
 
 def test_many_texts_at_once_are_what_each_is_alone() -> None:
@@ -73,7 +123,18 @@ def test_many_texts_at_once_are_what_each_is_alone() -> None:
     assert HELD_OUT.matches(texts * 60) == [HELD_OUT.match(text) for text in texts] * 60
 
 
-@pytest.mark.parametrize("text", [PROSE, PROSE + TINY, " ".join(LONG.split()[:11]), "ویتامین دی", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROSE,
+        PROSE + TINY,
+        " ".join(LONG.split()[:11]),
+        "ویتامین دی",
+        "",
+        PROSE + SHORTER.replace("خودمراقبتی", "پرهیز").replace("بارداری", "نوزادان"),  # two words of six
+        "خودمراقبتی در دیابت " + PROSE + "بارداری یعنی چه؟",
+    ],
+)
 def test_other_texts_pass(text: str) -> None:
     assert HELD_OUT.match(normalise(text)) is None
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.clean.duplicates import clusters, exact_hash, firsts, near, proposed
-from pipelines.clean.identity import fold
+from pipelines.clean.folding import fold
 from pipelines.clean.shingles import shingles_of
 from pipelines.clean.signatures import signature_pair
 from tests.tiny_models import SENTENCES

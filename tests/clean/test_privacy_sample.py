@@ -1,33 +1,29 @@
 """On labelled sentences of our own the redaction finds what identifies a person and takes nothing else.
 
-`privacy_sample.txt` was in sight when the rules were written. `privacy_sample_second.txt` was written after them, to be hard:
+The first sample was in sight when the rules were written. The second was written after them, to be hard:
 of its 76 numbers and addresses of e-mail the rules of that day missed 9. The figures of today's rules are an upper bound.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import chain
 
 import pytest
 
 from pipelines.clean.normalise import normalise
 from pipelines.clean.privacy import redact
-from pipelines.clean.residual import NUMBERS_AND_EMAIL, Residual, residual, with_interval
+from pipelines.clean.residual import NUMBERS_AND_EMAIL, Residual, labelled_samples, residual, with_interval
 
-FIRST, SECOND = (Path(__file__).parent / f"privacy_sample{part}.txt" for part in ("", "_second"))
-
-
-def sentences(*files: Path) -> list[str]:
-    return [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+ALL = list(chain.from_iterable(labelled_samples().values()))
 
 
 @pytest.fixture(scope="module")
 def measured() -> Residual:
-    return residual(sentences(FIRST, SECOND))
+    return residual(ALL)
 
 
 def test_the_sample_is_large_enough() -> None:
-    marked = ["{" in sentence for sentence in sentences(FIRST)]
+    marked = ["{" in sentence for sentence in labelled_samples()["first"]]
     assert marked.count(True) >= 200 and marked.count(False) >= 200
 
 
@@ -45,7 +41,7 @@ def test_names_after_titles_and_addresses_are_found(measured: Residual) -> None:
 
 
 def test_no_dose_value_or_date_is_redacted() -> None:
-    texts = [normalise(sentence) for sentence in sentences(FIRST, SECOND) if "{" not in sentence]
+    texts = [normalise(sentence) for sentence in ALL if "{" not in sentence]
     assert [text for text in texts if redact(text)[0] != text] == []
 
 

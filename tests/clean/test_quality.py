@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.clean.quality import article_problem, pair_problem
-from pipelines.clean.settings import CleanSettings
+from pipelines.clean.quality import article_problem
+from pipelines.clean.settings import DocumentRules
 
 PROSE = (
     "فشار خون بالا معمولاً علامتی ندارد و باید مرتب اندازه‌گیری شود. نوشیدن آب کافی، خواب منظم و ورزش روزانه به سلامت قلب کمک می‌کند.\n"
     "اگر تب کودک بیش از سه روز طول کشید یا بی‌حال شد، به پزشک مراجعه کنید. دیابت نوع دو با کاهش وزن، تغذیهٔ سالم و دارو قابل کنترل است.\n"
     "سردرد میگرنی اغلب یک‌طرفه و ضربان‌دار است و با نور و صدا بدتر می‌شود. کم‌خونی فقر آهن باعث خستگی و رنگ‌پریدگی هنگام فعالیت می‌شود."
 )
-SETTINGS = CleanSettings()
+RULES = DocumentRules()
 
 
 def test_prose_is_kept() -> None:
-    assert article_problem(PROSE, SETTINGS) is None
+    assert article_problem(PROSE, RULES) is None
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,4 @@ def test_prose_is_kept() -> None:
     ],
 )
 def test_reason_of_a_drop(reason: str, text: str) -> None:
-    assert article_problem(text, SETTINGS) == reason
-
-
-def test_lengths_of_pairs_are_the_settings() -> None:
-    answer = "کلمه " * 42
-    assert pair_problem("چرا سرم درد می‌کند؟", answer, SETTINGS) is None
-    assert pair_problem("چرا سرم درد می‌کند؟", "کلمه " * 41, SETTINGS) == "short-answer"
-    assert pair_problem("چرا درد؟", answer, SETTINGS) == "short-question"
-    assert pair_problem("چرا درد؟", "بله", CleanSettings(min_question_words=0, min_answer_words=1)) is None
+    assert article_problem(text, RULES) == reason

@@ -13,14 +13,15 @@ from rich.console import Console
 
 from cluster import dataflow
 from cluster.errors import UserError
-from cluster.storage import open_storage
+from cluster.storage import Storage, open_storage
 from pipelines.artifact import Artifact, ArtifactFolder, UnitRecord
 from pipelines.clean.decisions import REASONS, decide
+from pipelines.clean.ranking import Ranking
 from pipelines.clean.step import clean
 from pipelines.progress import Progress
 from pipelines.recipe import load_recipe
 from pipelines.steps import StepRun
-from pipelines.tables import ARTICLES, CORPUS, DROPPED, LINEAGE, PAIRS, QA
+from pipelines.tables import ARTICLES, CONTAMINATED, CORPUS, DROPPED, LINEAGE, PAIRS, QA
 from tests.tiny_models import SENTENCES
 
 SECRETS = ("09121234567", "۰۲۱-۸۸۷۷۶۶۵۵", "ali.rezaei@example.ir", "https://forum.test/q", "https://mag.test/a")
@@ -84,20 +85,20 @@ def extracted(folder: Path, articles: list[list[dict[str, Any]]], pairs: list[li
     return out.finish(step="extract", version=1, settings={}, inputs={}, tables=(ARTICLES, QA, DROPPED), started=0.0)
 
 
-def run_clean(folder: Path, extract: Artifact, *overrides: str) -> Artifact:
+def run_clean(folder: Path, extract: Artifact, *overrides: str, out: Storage | None = None) -> Artifact:
     test_file = folder / "exam.csv"
     test_file.write_text(f"question\n{HELD_OUT}\n", encoding="utf-8")
     options = [f"clean.decontaminate=[{test_file}]", "evaluate.tasks=[held-out-answers]", *overrides]
     run = StepRun(
         recipe=load_recipe("demo", options),
         inputs={"extract": extract},
-        out=ArtifactFolder(open_storage(folder / "clean" / "0")),
+        out=ArtifactFolder(out or open_storage(folder / "clean" / "0")),
         progress=Progress(Console(file=io.StringIO())),
         cache=folder,
     )
     outcome = clean(run)
     return run.out.finish(
-        step="clean", version=1, settings={}, inputs={}, tables=(CORPUS, PAIRS, LINEAGE, DROPPED), started=0.0,
+        step="clean", version=1, settings={}, inputs={}, tables=(CORPUS, PAIRS, LINEAGE, DROPPED, CONTAMINATED), started=0.0,
         units=outcome.units, notes=outcome.notes,
     )  # fmt: skip
 
@@ -125,6 +126,17 @@ def test_every_row_is_kept_or_dropped_for_a_reason(cleaned: Artifact) -> None:
     assert Counter(cleaned.read(DROPPED)["reason"].to_pylist()) == manifest.dropped
 
 
+def test_what_was_dropped_for_a_test_set_stands_beside_its_item(cleaned: Artifact) -> None:
+    rows = cleaned.read(CONTAMINATED).to_pylist()
+    assert [(row["kind"], row["test_set"], row["item"], row["item_text"]) for row in rows] == [
+        ("article", "exam", 1, HELD_OUT),
+        ("qa", "exam", 1, HELD_OUT),
+    ]
+    assert all(HELD_OUT[:60] in row["text"] for row in rows)
+    dropped = {row["id"] for row in cleaned.read(DROPPED).to_pylist() if row["reason"] == "test-set exam"}
+    assert {row["id"] for row in rows} == dropped
+
+
 def test_the_longest_of_a_cluster_stays(cleaned: Artifact) -> None:
     kept = set(cleaned.read(LINEAGE)["url"].to_pylist())
     assert "https://mag.test/a2" in kept
@@ -145,7 +157,7 @@ def test_secrets_are_in_restricted_tables_only(cleaned: Artifact) -> None:
         assert secret not in manifest
     assert "https://forum.test/q1" in restricted
     assert {table: record.restricted for table, record in cleaned.manifest.tables.items()} == {
-        "corpus": False, "pairs": False, "lineage": True, "dropped": True,
+        "corpus": False, "pairs": False, "lineage": True, "dropped": True, "contaminated": True,
     }  # fmt: skip
     assert cleaned.manifest.facts["redacted mobile"] == 1
 
@@ -157,6 +169,7 @@ def test_no_file_but_the_restricted_tables_is_left_with_a_secret(cleaned: Artifa
         "pairs",
         "lineage",
         "dropped",
+        "contaminated",
         ".units",
     }
 
@@ -232,7 +245,9 @@ def test_rows_of_one_cluster_are_in_one_split() -> None:
     """A question's cluster and an answer's join families; the split is that of the smallest id, whoever stays."""
     ids = np.array([9, 4, 7, 2, 5], dtype=np.uint64)
     found = {"question": np.array([0, 0, 2, 3, 4]), "text": np.array([0, 1, 1, 3, 4])}
-    decided = decide("qa", ids, np.zeros(5, dtype=np.uint64), np.array([10, 30, 20, 5, 5]), found)
+    decided = decide(
+        "qa", Ranking(ids, np.zeros(5, dtype=np.uint64), np.array([10, 30, 20, 5, 5])), found, np.zeros(5, dtype=bool), found
+    )
     assert decided.families.tolist() == [4, 4, 4, 2, 5]
     assert [REASONS[code] for code in decided.reasons] == ["duplicate-question", "", "duplicate-answer", "", ""]
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.errors import UserError
-from pipelines.clean.testsets import held_out_inputs, held_out_items, items_of
+from pipelines.clean.testsets import HeldOutItem, held_out_inputs, held_out_items, items_of
 from pipelines.recipe import load_recipe
 
 ROW = {"Question": "کدام ویتامین؟", "Option1": "آ", "Answer": "د"}
@@ -34,7 +34,7 @@ def write(path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet", ".xlsx"])
 def test_every_format(suffix: str, tmp_path: Path) -> None:
-    assert list(items_of(write(tmp_path / f"exam{suffix}"))) == [("exam", "کدام ویتامین؟", ["آ", "د"])]
+    assert list(items_of(write(tmp_path / f"exam{suffix}"))) == [HeldOutItem("exam", 1, "کدام ویتامین؟", ("آ", "د"))]
 
 
 def test_files_of_the_recipe_are_inputs_by_content(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_files_of_the_recipe_are_inputs_by_content(tmp_path: Path) -> None:
 def test_the_tasks_of_the_evaluation_are_held_out() -> None:
     recipe = load_recipe("demo")
     assert {"task:demo-mcq", "task:demo-free-form"} <= set(held_out_inputs(recipe))
-    assert {"demo-mcq", "demo-free-form"} == {name for name, _, _ in held_out_items(recipe)}
+    assert {"demo-mcq", "demo-free-form"} == {item.test_set for item in held_out_items(recipe)}
 
 
 def test_mistakes_are_clear(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from cluster.errors import StorageFull, UserError
+from cluster.errors import StorageFull, StorageUnavailable, UserError
 from cluster.storage import LocalStorage, ObjectStorage, Storage, follow, open_storage
+from tests.cluster.flaky import flaky
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -114,3 +116,23 @@ def test_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(UserError, match="unknown scheme"):
         open_storage("ftp://x/y")
     assert isinstance(open_storage("s3://b/p/"), ObjectStorage)
+
+
+def test_a_store_that_is_away_for_a_while_loses_nothing(s3_endpoint: str, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with flaky(s3_endpoint, lambda request: request % 3 != 2) as endpoint:  # of three requests one is answered
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        storage = open_storage(s3_url)
+        storage.write("a", b"1")
+        assert storage.create("b", b"2") and not storage.create("b", b"3")
+        assert (storage.list(), storage.read("a"), storage.read("b"), storage.exists("c")) == (["a", "b"], b"1", b"2", False)
+        storage.delete("a")
+        assert storage.list() == ["b"]
+
+
+def test_a_store_that_stays_away_is_one_clear_line(s3_endpoint: str, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.storage.RETRY_TIMEOUT", timedelta(seconds=0.5))
+    with flaky(s3_endpoint, lambda request: True) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        for act in (lambda s: s.write("a", b"1"), lambda s: s.read("a"), lambda s: s.list(), lambda s: s.exists("a")):
+            with pytest.raises(StorageUnavailable, match=r"s3://runs/\S+ does not do as asked .*503"):
+                act(open_storage(s3_url))

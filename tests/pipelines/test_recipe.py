@@ -32,7 +32,7 @@ def test_the_papers_settings_are_the_defaults() -> None:
         )
         assert stage.scheduler == "cosine"
     assert (recipe.tokenize.context, recipe.tokenize.layout, recipe.tokenize.corpus_fraction) == (1024, "windows", 0.6)
-    assert recipe.clean.min_answer_words == 42
+    assert (recipe.clean.preset, recipe.clean.pairs.min_answer_words) == ("paper", 45)
 
 
 def test_a_recipe_that_changes_one_key_of_a_stage_keeps_the_papers_others() -> None:
@@ -94,7 +94,7 @@ def test_execution_settings_are_not_identity() -> None:
         changed = load_recipe("demo", [change])
         assert changed != plain
         assert changed.identity() == plain.identity(), change
-    for change in ("seed=1", "train.finetune.lora.r=4", "clean.min_answer_words=10", "model=other", "crawl.sources=[demo-app]"):
+    for change in ("seed=1", "train.finetune.lora.r=4", "clean.preset=paper", "model=other", "crawl.sources=[demo-app]"):
         assert load_recipe("demo", [change]).identity() != plain.identity(), change
 
 

@@ -20,7 +20,8 @@ from pipelines.recipe import load_recipe
 from pipelines.steps import StepRun
 
 SECRET_URL = "http://clinic.example/patient/1"
-SECRET_TEXT = "تلفن من ۰۹۱۲۳۴۵۶۷۸۹ است"
+SECRET_NUMBER = "۰۹۱۲۳۴۵۶۷۸۹"
+SECRET_TEXT = f"تلفن من {SECRET_NUMBER} است"
 QUESTION = "برای <b>سردرد</b> چه کنم؟"
 
 Rows = dict[t.Table, list[dict[str, Any]]]

@@ -14,7 +14,7 @@ from pipelines.artifact import Artifact
 from pipelines.report.step import report
 from pipelines.report.summary import summary
 from pipelines.steps import StepRun
-from tests.report.conftest import QUESTION, SECRET_TEXT, SECRET_URL, expected_perplexity
+from tests.report.conftest import QUESTION, SECRET_NUMBER, SECRET_URL, expected_perplexity
 
 MakeRun = Callable[..., StepRun]
 
@@ -55,7 +55,7 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere(make_run: Make
     links = Links()
     links.feed(page)
     assert links.open == []
-    assert len(links.loaded) == 4  # the pictures
+    assert len(links.loaded) == 6  # the pictures
     assert all(link.startswith("data:image/svg+xml;base64,") for link in links.loaded)
     assert "url(data:font/woff2;base64,"[:10] in page
     assert not re.search(r"https?://", page)
@@ -79,7 +79,13 @@ def test_nothing_restricted_gets_into_the_report(make_run: MakeRun) -> None:
     for path in artifact.manifest.files:
         text = artifact.folder.read(path).decode()
         assert SECRET_URL not in text
-        assert SECRET_TEXT not in text
+        assert SECRET_NUMBER not in text
+
+
+def test_dropped_rows_are_shown_by_reason_without_what_identifies_somebody(make_run: MakeRun) -> None:
+    page = page_of(make_run())
+    assert '<p class="label">question-answer pairs, short-answer, forum</p>' in page
+    assert "تلفن من [تلفن همراه] است" in page
 
 
 def test_text_of_models_and_people_is_escaped_and_runs_right_to_left(make_run: MakeRun) -> None:

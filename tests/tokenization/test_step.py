@@ -17,6 +17,7 @@ from pipelines.progress import Progress
 from pipelines.recipe import load_recipe
 from pipelines.steps import StepRun
 from pipelines.tables import CORPUS, CORPUS_TRAIN, CORPUS_VALID, PAIRS, QA_TRAIN, QA_VALID
+from pipelines.tokenization import step
 from pipelines.tokenization.encoding import NO_LABEL
 from pipelines.tokenization.step import tokenize
 from serving.engines.models import load_tokenizer
@@ -155,13 +156,81 @@ def test_budgets_are_kept_and_a_larger_one_only_adds(tmp_path: Path, model: Path
     assert "tokenize.corpus_tokens caps the training tokens at 600" in manifest.notes
 
 
-@pytest.mark.parametrize("layout", ["windows", "packed"])
-def test_sharding_changes_nothing(layout: str, tmp_path: Path, model: Path) -> None:
-    options = (f"tokenize.layout={layout}", "tokenize.corpus_tokens=700")
-    one, many = run_tokenize(tmp_path, model, *options, shards=1), run_tokenize(tmp_path, model, *options, shards=7)
-    assert one.digest == many.digest
-
-
 def test_a_budget_that_nothing_fits_in_is_a_clear_error(tmp_path: Path, model: Path) -> None:
     with pytest.raises(UserError, match=r"tokenize.qa_tokens = 3: the first document has \d+ tokens; raise it"):
         run_tokenize(tmp_path, model, "tokenize.qa_tokens=3")
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many finished shards of few tokens, laid out in tasks."""
+    monkeypatch.setattr(step, "SHARD_TOKENS", 300)
+    monkeypatch.setattr(step, "FEW_TOKENS", 0)
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("layout", ["windows", "packed"])
+def test_sharding_changes_nothing(layout: str, tmp_path: Path, model: Path) -> None:
+    options = (f"tokenize.layout={layout}", "tokenize.corpus_tokens=1500")
+    one, many = run_tokenize(tmp_path, model, *options, shards=1), run_tokenize(tmp_path, model, *options, shards=7)
+    assert one.digest == many.digest
+    assert len(many.shards(CORPUS_TRAIN)) > 3
+    assert rows(one, *TABLES) == rows(many, *TABLES)  # in the same order, too
+    assert one.manifest.facts == many.manifest.facts
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("done", [0, 2, 7, 9])
+def test_a_step_that_was_killed_redoes_only_what_it_had_not_finished(
+    done: int, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_tokenize(tmp_path / "whole", model)
+    attempts: list[str] = []
+
+    def map_tasks(work: Any, items: list[Any], **options: Any) -> Any:
+        for item in items:
+            if len(attempts) == done:
+                raise KeyboardInterrupt
+            attempts.append(str(item))
+            yield work(item)
+
+    monkeypatch.setattr(dataflow, "map_tasks", map_tasks)
+    with pytest.raises(KeyboardInterrupt):
+        run_tokenize(tmp_path / "killed", model)
+    killed_after, done = list(attempts), -1
+    assert run_tokenize(tmp_path / "killed", model).digest == whole.digest
+    assert len(set(attempts)) == len(attempts)
+    assert attempts[: len(killed_after)] == killed_after
+
+
+def test_working_files_are_swept_away(tmp_path: Path, model: Path) -> None:
+    artifact = run_tokenize(tmp_path, model)
+    folders = {path.partition("/")[0] for path in artifact.folder.list()}
+    assert folders == {"artifact.json", ".units", *(table.name for table in TABLES)}
+
+
+def test_nothing_to_train_on_is_a_clear_error(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_out = [row | {"split": "valid"} for row in DOCUMENTS[:3]]
+    too_long = QUESTIONS[-1:]
+    monkeypatch.setattr(f"{__name__}.DOCUMENTS", [*held_out, DOCUMENTS[0] | {"text": " "}])
+    monkeypatch.setattr(f"{__name__}.QUESTIONS", too_long)
+    with pytest.raises(UserError, match=r"tokenize left nothing to train on of 5 rows \(no-text 1, answer-too-long 1\); relax"):
+        run_tokenize(tmp_path / "some", model)
+    monkeypatch.setattr(f"{__name__}.DOCUMENTS", [])
+    monkeypatch.setattr(f"{__name__}.QUESTIONS", [])
+    with pytest.raises(UserError, match="tokenize has nothing to do: clean left neither documents nor pairs"):
+        run_tokenize(tmp_path / "none", model)
+
+
+def test_a_model_without_a_chat_template_is_refused_before_any_work_where_there_are_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_cohere(tmp_path / "base")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(
+        UserError, match="base has no chat template, which questions and answers are written in: put a chat_template"
+    ):
+        run_tokenize(tmp_path / "pairs", folder)
+    assert not list((tmp_path / "pairs" / "tokenize").rglob("*.arrow"))
+    monkeypatch.setattr(f"{__name__}.QUESTIONS", [])
+    assert run_tokenize(tmp_path / "documents", folder).rows(CORPUS_TRAIN) > 0

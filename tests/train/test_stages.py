@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -109,8 +110,11 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(unbroken: Path
 def kill_in_the_middle_of_finetune(out: Path, model: Path) -> None:
     process = start(out, model, "checkpoint_steps=2")
     assert happens(lambda: len(checkpointed(out, "finetune")) > 1, process), process.communicate()[0]
+    workers = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
+    _, alive = psutil.wait_procs(workers, 120)  # until then they may write another checkpoint
+    assert not alive
     assert Artifact.load(stage_folder(out, "finetune")) is None, "it was over before the kill: nothing was tested"
 
 

@@ -1,0 +1,1 @@
+"""Publishing what a run has made."""
