@@ -75,6 +75,7 @@ def _run(work: Any, items: Sequence[Any], **options: Any) -> Iterator[Any]:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data._internal").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it warns of what was asked for
     rows = [{"item": cloudpickle.dumps(item)} for item in items]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(work, **options)
     for row in dataset.iter_rows():

@@ -27,6 +27,7 @@ from pipelines.recipe import Recipe, built_in_recipes
 from pipelines.steps import latest, step_named
 from pipelines.tokenization.commands import app as tokenizing
 
+INTERRUPTED = 130  # what Typer makes of Ctrl-C
 STEPS, ROAD, LOOK = "One step", "The road", "Looking at a run"
 
 
@@ -281,9 +282,10 @@ def main() -> None:
     except UserError as error:
         print(f"gaokerena: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("gaokerena: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("gaokerena: stopped; the same command goes on from here", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -30,6 +30,6 @@ def open_run(recipe: str, out: str, changes: list[str] | None) -> tuple[Recipe, 
     """The recipe and the run storage that the options name. Raises UserError."""
     chosen = load_recipe(recipe, changes or [])
     url = out or chosen.storage_url()
-    if "://" not in url and Path(url).is_file():
-        raise UserError(f"--out {url} is a file; name a folder")
+    if "://" not in url and (file := next((path for path in (Path(url), *Path(url).absolute().parents) if path.is_file()), None)):
+        raise UserError(f"--out {url}: {file} is a file; name a folder")
     return chosen, open_storage(url)

@@ -64,9 +64,10 @@ class Progress:
         self._total, self._done = total, done
         self._show()
 
-    def advance(self, by: int = 1, detail: str = "") -> None:
-        """Some of it is done; `detail` is a short remark such as a loss or a rate."""
+    def advance(self, by: int = 1, detail: str = "", total: int | None = None) -> None:
+        """Some of it is done; `detail` is a short remark such as a loss or a rate; `total` where that changed, too."""
         self._done += by
+        self._total = self._total if total is None else total
         self._detail = detail or self._detail
         self._show()
 
@@ -91,4 +92,6 @@ class Progress:
             self._bar.update(self._task, total=self._total or None, completed=self._done, detail=self._detail)
         elif time.monotonic() - self._printed > LINE_EVERY:
             self._printed = time.monotonic()
-            self.say(f"  {self._name}: {self._done} of {self._total or '?'} {self._detail}".rstrip())
+            detail = f", {self._detail}" if self._detail else ""
+            total = f" of {self._total:,}" if self._total else ""
+            self.say(f"  {self._name}: {self._done:,}{total}{detail}")

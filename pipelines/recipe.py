@@ -169,7 +169,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     elif first["type"] == "missing":
         text = f"{key} is missing"
     else:
-        text = f"{key} = {first['input']!r}: {first['msg']}"
+        text = f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
     more = error.error_count() - 1
     return text + (f" (and {more} more)" if more else "")
 

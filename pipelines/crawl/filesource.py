@@ -13,7 +13,7 @@ from serving.engines.hub import HubId
 
 # Of each kind: the columns that a row can't be without. By which names a column is found that nobody named.
 NEEDED = {"article": ("text",), "qa": ("question", "answer")}
-USUAL = {"question": ("question",), "answer": ("answer",), "text": ("text", "content"), "title": ("title",), "url": ("url",)}
+USUAL = {"text": ("text", "content"), **{role: (role,) for role in ("question", "answer", "title", "url", "source")}}
 
 
 class Columns(Settings):

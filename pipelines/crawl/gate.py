@@ -26,13 +26,16 @@ class Gate:
         self.delay, self.throttle = delay, throttle
         self._slots = asyncio.Semaphore(concurrency)
         self._order = asyncio.Lock()
-        self._not_before = time.monotonic() + delay
+        self._last = time.monotonic()  # end of the exchange before
+        self._not_before = self._last + delay
         self._answer_seconds = 0.0
         self._backoff = 0.0
 
     def slow_down(self, delay: float) -> None:
-        """The site asks for a longer delay."""
-        self.delay = max(self.delay, delay)
+        """The site asks for a longer delay; also since the exchange that said so."""
+        if delay > self.delay:
+            self.delay = delay
+            self._not_before = max(self._not_before, self._last + delay)
 
     def pause(self, seconds: float) -> None:
         """No request for so long: the site said so."""
@@ -69,7 +72,8 @@ class Gate:
             raise
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._not_before = max(self._not_before, time.monotonic() + self.rest)
+        self._last = time.monotonic()
+        self._not_before = max(self._not_before, self._last + self.rest)
         self._slots.release()
 
     def answered_in(self, seconds: float) -> None:

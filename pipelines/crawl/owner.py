@@ -24,7 +24,7 @@ from pipelines.crawl.gate import Gate
 from pipelines.crawl.harvest import Fetched, Harvest
 from pipelines.crawl.manners import Manners
 from pipelines.crawl.permission import Permission
-from pipelines.crawl.segments import Segment, is_sealed_as, journal_of, number_sealed, seal, unit_prefix
+from pipelines.crawl.segments import HOSTS, Segment, is_sealed_as, journal_of, number_sealed, seal, unit_prefix
 from pipelines.crawl.source import Source
 from pipelines.crawl.urls import canonical_url, host_of, same_site
 from pipelines.crawl.warc import Tape, name_of, warc_file
@@ -81,7 +81,7 @@ class HostOwner:
 
     def __init__(self, out: ArtifactFolder, plan: HostPlan, fetcher: Fetcher, browser: Browser) -> None:
         self.out, self.plan, self.fetcher, self.browser = out, plan, fetcher, browser
-        self.folder = out.folder.sub("hosts", unit_prefix(plan.host))
+        self.folder = out.folder.sub(HOSTS, unit_prefix(plan.host))
         self.sources = {source.name: source for source in plan.sources}
         self.lease = HostLease(self.folder, "lease", what=f"host {plan.host}")
         self._held: Entry | None = None

@@ -14,6 +14,7 @@ from pipelines.artifact import UNITS, ArtifactFolder, Shard, UnitRecord
 from pipelines.crawl.frontier import Note
 from pipelines.tables import FAILURES, FRONTIER, PAGES
 
+HOSTS = "hosts"  # a folder for each host: its lease, its manners, how far it is
 MAX_PAGES = 1_000  # a segment is sealed at the latest when it holds so many pages ...
 MAX_CHARACTERS = 24 << 20  # ... or so much text, since it is in memory until then
 PAGES_OF = "pages of "  # a fact: how many of each source

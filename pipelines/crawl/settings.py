@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 
 from pipelines.settings import Settings, execution
 
@@ -12,7 +14,7 @@ class CrawlSettings(Settings):
 
     sources: list[str] = Field(min_length=1)
     user_agent: str = "gaokerena"
-    contact: str = ""  # an address or URL of yours; must be set before a crawl that leaves this machine
+    contact: str = ""  # an e-mail address or URL of yours; must be set before a crawl that leaves this machine
     allow_private: list[str] = []  # hosts (name or name:port) on private or loopback addresses that may be fetched
     resolve: dict[str, str] = execution({})  # name -> address:port, like curl's --connect-to; allows that address
     max_body_bytes: int = Field(4 << 20, gt=0)  # after decompression
@@ -25,3 +27,10 @@ class CrawlSettings(Settings):
     slice_seconds: float = execution(60.0, gt=0)  # at most this long until a slice of a host is sealed
     workers: int = execution(1, ge=1)
     chromium: str = execution("")  # path of a browser; empty: the system's, else Playwright's own
+
+    @field_validator("contact")
+    @classmethod
+    def _can_be_reached(cls, contact: str) -> str:
+        if contact and not re.fullmatch(r"\S+@\S+\.\S+|https?://\S+\.\S+", contact):
+            raise ValueError("write an e-mail address or a page where you can be reached, such as mailto:you@example.org")
+        return contact

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,9 @@ from rich.table import Table
 from cluster.errors import UserError
 from cluster.storage import Storage
 from pipelines.artifact import MANIFEST, UNITS, ArtifactFolder, UnitRecord
+from pipelines.crawl.segments import HOSTS
 from pipelines.crawl.source import Source, load_sources
+from pipelines.crawl.watch import HostView
 from pipelines.recipe import Recipe
 from pipelines.steps import step_named
 from pipelines.tables import FAILURES, PAGES
@@ -84,7 +87,7 @@ class Crawled:
         """What this recipe has crawled so far. Raises UserError when that is nothing."""
         step = step_named("crawl")
         folder = root.sub(step.name, step.fingerprint(recipe, step.external_inputs(recipe)))
-        if not folder.list(UNITS):
+        if not folder.list(UNITS) and not folder.list(HOSTS):
             raise UserError(f"{root.url} holds no crawl with these settings: run `gaokerena crawl` first, or name its --out")
         return cls(ArtifactFolder(folder), {source.name: source for source in load_sources(recipe.crawl.sources)})
 
@@ -103,6 +106,13 @@ class Crawled:
                 found[row["source"]].failed += 1
                 reasons[row["reason"]] += 1
         return list(found.values()), reasons
+
+    def under_way(self) -> list[HostView]:
+        """Every host as its owner last noted it."""
+        views = [HostView(host) for host in dict.fromkeys(source.host for source in self.sources.values())]
+        for view in views:
+            view.look(self.out.folder, time.time())
+        return views
 
     def not_stored(self, reason: str = "") -> Iterator[dict[str, str]]:
         """The URLs that were not stored, with source, reason and detail. Raises UserError for a reason that none has."""
@@ -164,6 +174,8 @@ def summary(crawled: Crawled) -> Group:
     figures, reasons = crawled.figures()
     state = "finished" if crawled.is_finished else "not finished: what is sealed so far"
     parts: list[RenderableType] = [f"{crawled.out.folder.url}\n{state}\n", _sources(figures)]
+    if not crawled.is_finished:
+        parts += ["\nwith what is not sealed yet, as the hosts' owners last noted it:", *map(str, crawled.under_way())]
     if older := sum(source.older for source in figures):
         parts.append(f"\n{older:,} older versions of pages are kept")
     if reasons:

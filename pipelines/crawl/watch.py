@@ -14,7 +14,7 @@ from rich.table import Table
 from cluster.storage import Storage
 from pipelines.artifact import ArtifactFolder
 from pipelines.crawl.owner import PROGRESS, REPORT_EVERY
-from pipelines.crawl.segments import unit_prefix
+from pipelines.crawl.segments import HOSTS, unit_prefix
 from pipelines.progress import Progress
 
 NOTES_OF_A_RATE = 16  # the last half minute of notes
@@ -52,12 +52,15 @@ class HostView:
     def look(self, folder: Storage, now: float) -> None:
         """Read its owner's last note; there is none before its first slice."""
         try:
-            note = json.loads(folder.read(f"hosts/{unit_prefix(self.host)}/{PROGRESS}"))
+            note = json.loads(folder.read(f"{HOSTS}/{unit_prefix(self.host)}/{PROGRESS}"))
         except FileNotFoundError:
             return
         self.done, self.failed, self.queued = note["done"], note["failed"], note["queued"]
         self.resumes_at = note["resumes_at"]
         self._seen.append((now, self.done))
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.done:,} pages, {self.failed:,} not stored, {self.queued:,} queued"
 
     @property
     def rate(self) -> float:
@@ -92,8 +95,7 @@ class Watch:
             view.look(self.folder, now)
         done, failed, queued = (sum(getattr(view, count) for view in views) for count in ("done", "failed", "queued"))
         if done != self._shown:
-            self.progress.advance(done - self._shown, f"{queued:,} queued, {failed:,} not stored")
-            self.progress.total(done + queued, done=done)
+            self.progress.advance(done - self._shown, f"{failed:,} not stored", done + queued)
             self._shown = done
         self.progress.parts(_table(views, now), [_line(view, now) for view in views])
 
@@ -110,7 +112,6 @@ def _table(views: list[HostView], now: float) -> Table:
 
 
 def _line(view: HostView, now: float) -> str:
-    counts = f"{view.done:,} pages, {view.failed:,} not stored"
     if view.is_finished:
-        return f"{view.host}: done, {counts}"
-    return f"{view.host}: {counts}, {view.queued:,} queued, {view.rate:.1f} pages/s, next request {view.next_request(now)}"
+        return f"{view}, done"
+    return f"{view}, {view.rate:.1f} pages/s, next request {view.next_request(now)}"

@@ -87,3 +87,18 @@ def test_never_more_than_so_many_at_once(concurrency: int) -> None:
 
     asyncio.run(run())
     assert most == concurrency
+
+
+@pytest.mark.parametrize("exchanges", [1, 0])  # none yet: another process may have used the host just now
+def test_a_delay_that_robots_txt_asks_for_counts_from_the_exchange_before(exchanges: int) -> None:
+    async def waited() -> float:
+        gate = Gate(delay=0)
+        for _ in range(exchanges):
+            async with gate:
+                pass
+        before = time.monotonic()
+        gate.slow_down(0.2)
+        async with gate:
+            return time.monotonic() - before
+
+    assert asyncio.run(waited()) >= 0.19

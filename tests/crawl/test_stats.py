@@ -18,6 +18,8 @@ from rich.console import Console
 from cluster.errors import UserError
 from cluster.storage import LocalStorage, open_storage
 from pipelines.artifact import ArtifactFolder
+from pipelines.crawl.owner import PROGRESS
+from pipelines.crawl.segments import HOSTS, unit_prefix
 from pipelines.crawl.source import load_sources
 from pipelines.crawl.stats import Crawled, Figures, summary, write_urls
 from pipelines.crawl.step import crawl_slice, plan_hosts
@@ -189,3 +191,13 @@ def test_it_reads_an_object_store_too(s3_url: str) -> None:
     out.seal("forum.demo.test-000001", {PAGES: PAGES.table(pages)})
     ((forum,), reasons) = Crawled.open(chosen, root).figures()
     assert (forum.content, forum.lists, forum.rate, reasons) == (1, 1, 2 / 5, Counter())
+
+
+def test_before_anything_is_sealed_it_shows_what_the_owners_noted(root: LocalStorage, sources: list[str]) -> None:
+    chosen = recipe({}, *sources)
+    out = folder_of(chosen, root)
+    note = {"done": 1469, "failed": 3, "queued": 13304, "resumes_at": 0.0}
+    out.folder.write(f"{HOSTS}/{unit_prefix(HOST)}/{PROGRESS}", json.dumps(note).encode())
+    text = shown(Crawled.open(chosen, root))
+    assert "not finished" in text
+    assert f"{HOST}: 1,469 pages, 3 not stored, 13,304 queued" in text

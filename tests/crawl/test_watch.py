@@ -76,9 +76,9 @@ def test_each_host_has_a_line_and_a_finished_one_says_done_once(out: ArtifactFol
         note(out, "a.ir", done=5, queued=2, failed=1, resumes_at=time.time() + 300)
         watch.look()
     second = lines.getvalue().removeprefix(first)
-    assert "  crawl: 1203 of 1207 4 queued, 3 not stored\n" in first
+    assert "  crawl: 1,203 of 1,207, 3 not stored\n" in first
     assert "    a.ir: 3 pages, 1 not stored, 4 queued, 0.0 pages/s, next request in 300 s\n" in first
-    assert "    b.ir: done, 1,200 pages, 2 not stored\n" in first
+    assert "    b.ir: 1,200 pages, 2 not stored, 0 queued, done\n" in first
     assert "    a.ir: 5 pages" in second and "b.ir" not in second
 
 

@@ -25,10 +25,10 @@ def test_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
             progress.advance(2, "well")
             progress.parts("a table", ["a.ir: done", f"b.ir: {now:.0f}"])
     assert text.getvalue().splitlines() == [
-        "  crawl: 32 of ? well",
+        "  crawl: 32, well",
         "    a.ir: done",
         "    b.ir: 1016",
-        "  crawl: 64 of ? well",
+        "  crawl: 64, well",
         "    b.ir: 1032",  # a.ir has nothing new to say
     ]
 

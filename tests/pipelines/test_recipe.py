@@ -50,6 +50,7 @@ def test_a_recipe_that_changes_one_key_of_a_stage_keeps_the_papers_others() -> N
         ("tokenize.layout=padded", r"tokenize.layout = 'padded': .*'windows' or 'packed'"),
         ("cluster.profile=tpu", r"cluster.profile = 'tpu'; allowed: cpu, "),
         ("crawl.sources=[]", r"crawl.sources = \[\]: .*at least 1"),
+        ("crawl.contact=me", r"crawl.contact = 'me': write an e-mail address or a page where you can be reached"),
         ("train", r"write it as key=value"),
         ("name.x=1", r"name is a value, it has no keys"),
     ],
