@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,11 @@ hypothesis.settings.register_profile("project", deadline=None)  # a busy machine
 hypothesis.settings.load_profile("project")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def heeds_ctrl_c() -> None:
+    """For a child process, before it starts: whoever runs the tests in the background has SIGINT ignored, and it inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

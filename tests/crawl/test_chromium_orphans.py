@@ -16,6 +16,7 @@ import pytest
 
 from pipelines.crawl.browser import Browser
 from pipelines.crawl.fetch import Response
+from tests.conftest import heeds_ctrl_c
 
 from .app_site import AppSite
 from .family import family, processes
@@ -77,7 +78,7 @@ def test_a_killed_process_leaves_nothing_behind(end: str, page: str) -> None:
         async with AppSite({"/": PAGES[page], "/data.json": "{}"}) as site:
             site.hold("/data.json")
             command = [sys.executable, "-c", textwrap.dedent(DRAWING), site.host]
-            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=heeds_ctrl_c)
             await site.asked("/data.json", times=3)
             parent = psutil.Process(process.pid)
             assert len(processes("renderer", parent)) >= 3

@@ -12,6 +12,7 @@ import pytest
 
 from cluster.errors import UserError
 from pipelines.options import open_run
+from tests.conftest import heeds_ctrl_c
 
 
 def test_storage_below_a_file_is_one_line(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     code = "import sys; from pipelines import recipe; recipe.recipe_path = __import__('pathlib').Path; from pipelines.cli import main; main()"
     command = [sys.executable, "-c", code, "status", "--recipe", str(pipe)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c)
     with pipe.open("w"):  # opens when the command does
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
