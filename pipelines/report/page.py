@@ -63,6 +63,7 @@ def _values(run: StepRun, cleaned: dict[str, Any]) -> dict[str, Any]:
         "free_form": content.free_form(inputs),
         "samples": data.kept(inputs, recipe.report.samples),
         "dropped": data.dropped(inputs),
+        "contaminated": data.contaminated(inputs),
         "transcript": content.transcript(inputs),
         "lineage": content.lineage(inputs),
         "digests": {name: artifact.digest[:16] for name, artifact in inputs.items()},

@@ -125,6 +125,9 @@ def make_run(tmp_path: Path) -> Callable[..., StepRun]:
                     t.PAIRS: pairs,
                     t.LINEAGE: [{"id": "p1", "kind": "pair", "source": "forum", "url": SECRET_URL}],
                     t.DROPPED: [{"kind": "qa", "source": "forum", "url": SECRET_URL, "reason": "short-answer", "text": SECRET_TEXT}] * 2,
+                    t.CONTAMINATED: [
+                        {"id": "c1", "kind": "qa", "source": "forum", "test_set": "exam", "item": 7, "item_text": "شایع‌ترین علت؟", "text": "علت‌ها"}
+                    ],
                 },
                 rows_in=6, dropped={"short-answer": 2},
             ),

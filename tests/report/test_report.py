@@ -88,6 +88,12 @@ def test_dropped_rows_are_shown_by_reason_without_what_identifies_somebody(make_
     assert "تلفن من [تلفن همراه] است" in page
 
 
+def test_what_a_test_item_removed_stands_beside_the_item(make_run: MakeRun) -> None:
+    page = page_of(make_run())
+    assert '<p class="label">exam, item 7; qa c1, forum</p>' in page
+    assert page.index("شایع‌ترین علت؟") < page.index("علت‌ها")
+
+
 def test_text_of_models_and_people_is_escaped_and_runs_right_to_left(make_run: MakeRun) -> None:
     page = page_of(make_run())
     assert "<script>" not in page
