@@ -24,7 +24,8 @@ _ESCAPE = re.compile(r"%([2-7][0-9A-Fa-f]|[0-9A-Fa-f][a-f]|[a-f][0-9A-F])")  # o
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PLAIN = re.compile(r"[A-Za-z0-9_~./*-]*")
 _SAFE = "%!&'()*+,;=:@/?[]~"  # what is not escaped if it is not; of $ only a pattern's last means more than itself
-# In a query these mean the same escaped or not, and our own spelling of URLs escapes them.
+# Our own spelling of URLs has these plain in a path, however a rule has them; in a query it escapes those that mean the same.
+_SAME_IN_PATH = _UNRESERVED | frozenset("!&'()+,:=@[]")
 _SAME_IN_QUERY = _UNRESERVED | frozenset(":/?@!'(),;[]")
 
 
@@ -116,11 +117,11 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _normal(path: str) -> str:
-    """One spelling for the same octets: unreserved ones plain, the others escaped in capitals (2.2.2)."""
+    """One spelling for the same octets: plain where our requests have them so, the others escaped in capitals (2.2.2)."""
     if _PLAIN.fullmatch(path):
         return path
     path, mark, query = quote(path, safe=_SAFE, errors="surrogateescape").partition("?")
-    path = _ESCAPE.sub(lambda escape: _unescaped(escape, _UNRESERVED), path)
+    path = _ESCAPE.sub(lambda escape: _unescaped(escape, _SAME_IN_PATH), path)
     query = _ESCAPE.sub(lambda escape: _unescaped(escape, _SAME_IN_QUERY), query.replace("+", "%20"))
     return f"{path}{mark}{query}"
 
