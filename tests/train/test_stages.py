@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -112,8 +113,11 @@ def kill_in_the_middle_of_finetune(out: Path, model: Path) -> None:
     assert happens(lambda: len(checkpointed(out, "finetune")) > 1, process), process.communicate()[0]
     workers = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
+    for worker in workers:  # Ray ends them a moment later; until then they may write another checkpoint, or even the last one
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(workers, 120)  # until then they may write another checkpoint
+    _, alive = psutil.wait_procs(workers, 60)
     assert not alive
     assert Artifact.load(stage_folder(out, "finetune")) is None, "it was over before the kill: nothing was tested"
 
