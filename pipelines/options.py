@@ -30,6 +30,12 @@ def open_run(recipe: str, out: str, changes: list[str] | None) -> tuple[Recipe, 
     """The recipe and the run storage that the options name. Raises UserError."""
     chosen = load_recipe(recipe, changes or [])
     url = out or chosen.storage_url()
-    if "://" not in url and (file := next((path for path in (Path(url), *Path(url).absolute().parents) if path.is_file()), None)):
-        raise UserError(f"--out {url}: {file} is a file; name a folder")
+    if "://" not in url:
+        check_folder(Path(url))
     return chosen, open_storage(url)
+
+
+def check_folder(out: Path) -> None:
+    """Raises UserError where `--out` can be no folder, since it or one above it is a file."""
+    if file := next((path for path in (out, *out.absolute().parents) if path.is_file()), None):
+        raise UserError(f"--out {out}: {file} is a file; name a folder")

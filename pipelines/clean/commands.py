@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cluster.errors import UserError
 from pipelines.clean.settings import PRESETS
-from pipelines.options import OutOption, RecipeOption, SetOption, console, open_run
+from pipelines.options import OutOption, RecipeOption, SetOption, check_folder, console, open_run
 from pipelines.progress import Progress
 from pipelines.recipe import load_recipe
 
@@ -101,6 +101,7 @@ def _clean(
     from pipelines.clean.onefile import DROPPED_FILE, KEPT_FILE, clean_file
     from pipelines.crawl.filesource import Columns
 
+    check_folder(out)
     chosen = load_recipe(recipe, [*([f"clean.preset={preset}"] if preset else []), *(changes or [])])
     funnel = clean_file(file, kind, chosen, out, Columns(**columns), Progress(console))
     table = Table("", "rows", box=None)

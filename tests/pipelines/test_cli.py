@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import UserError
+from pipelines.clean.commands import clean_pairs
 from pipelines.options import open_run
 from tests.conftest import heeds_ctrl_c
 
@@ -20,6 +21,8 @@ def test_storage_below_a_file_is_one_line(tmp_path: Path) -> None:
     for below in ("notes.txt", "notes.txt/run", "notes.txt/run/deeper"):
         with pytest.raises(UserError, match=r"notes\.txt is a file; name a folder"):
             open_run("demo", str(tmp_path / below), None)
+        with pytest.raises(UserError, match=r"notes\.txt is a file; name a folder"):
+            clean_pairs(tmp_path / "pairs.csv", tmp_path / below)
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
