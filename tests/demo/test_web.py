@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import html
 import os
@@ -229,9 +230,23 @@ def test_a_port_in_use_is_one_line_that_names_it() -> None:
     assert "--set demo_web.port=" in message
 
 
+def three_in_a_row() -> tuple[int, socket.socket]:
+    """The first of two free ports, and a socket that holds the third.
+
+    They lie below the ports that the system gives to anybody's outgoing connection: one of those sat on the second
+    port once.
+    """
+    for first in range(20_000, 32_000, 3):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as free:
+            for port in (first, first + 1):
+                free.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first, socket.create_server(("127.0.0.1", first + 2))
+    raise AssertionError("no three free ports in a row")
+
+
 def test_when_the_third_port_is_taken_the_first_two_are_given_back() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1] - 2
+    port, taken = three_in_a_row()
+    with taken:
         for _ in range(2):
             with pytest.raises(UserError, match=str(port + 2)), DemoWeb(port=port):
                 pass
