@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.clean.duplicates import firsts
 from pipelines.clean.identity import hash64
+from pipelines.clean.normalise import count_words
 from pipelines.clean.ranking import Ranking
 
 MIN_WORDS = 4  # of a sentence; shorter ones are turns of phrase
@@ -22,7 +23,8 @@ _SENTENCE_END = re.compile(r"[.!؟?…\n]+")
 
 def sentences_of(answer: str) -> tuple[list[int], list[int]]:
     """Hashes of a normalised answer's longer sentences, each once, and the number of words in each."""
-    words = {hash64(" ".join(parts)): len(parts) for s in _SENTENCE_END.split(answer) if len(parts := s.split()) >= MIN_WORDS}
+    sentences = [(count_words(sentence), sentence) for sentence in map(str.strip, _SENTENCE_END.split(answer))]
+    words = {hash64(sentence): number for number, sentence in sentences if number >= MIN_WORDS}
     return list(words), list(words.values())
 
 

@@ -18,7 +18,7 @@ from pipelines.clean.duplicates import exact_hash
 from pipelines.clean.folding import fold_all
 from pipelines.clean.identity import content_id, hash64
 from pipelines.clean.language import UNKNOWN, language_of
-from pipelines.clean.normalise import normalise
+from pipelines.clean.normalise import count_words, normalise
 from pipelines.clean.people import DROP, EDIT, KEEP, Decision
 from pipelines.clean.privacy import redact
 from pipelines.clean.quality import article_problem
@@ -97,7 +97,7 @@ class Sifted:
             return
         title, found_in_title = redact(row["title"])
         self.redacted += found + found_in_title
-        words = sum(len(text.split()) for text in texts.values())
+        words = sum(map(count_words, texts.values()))
         self.candidates.append(row | texts | {"title": title, "words": words})
 
     def reasons(self) -> dict[str, int]:
@@ -124,7 +124,7 @@ def _signatures(candidates: list[dict[str, Any]]) -> pa.Table:
         columns[f"{name}_characters"], columns[f"{name}_words"] = signature_pair(folded)
     found = [sentences_of(row["text"]) if row["kind"] == PAIR else ([], []) for row in candidates]
     columns["sentences"], columns["sentence_words"] = [hashes for hashes, _ in found], [words for _, words in found]
-    columns["words"] = [len(row["text"].split()) for row in candidates]
+    columns["words"] = [count_words(row["text"]) for row in candidates]
     columns["vote"] = [VOTE[row["decided"]] for row in candidates]
     return pa.table(columns, schema=SIGNATURES.schema)
 

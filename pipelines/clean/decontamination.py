@@ -60,7 +60,7 @@ class HeldOut:
         joined = [spelling[0].replace(" ", "") for spelling in spelled]
         short: Mapping[int, HeldOutItem] = self.short.in_texts(joined) if self.short else {}
         in_runs = (next(filter(None, (self._run_in(words.split()) for words in spelling)), None) for spelling in spelled)
-        return [run or self.whole.match(spelled[text][0].split()) or short.get(text) for text, run in enumerate(in_runs)]
+        return [run or self.whole.match(spelled[text][0], joined[text]) or short.get(text) for text, run in enumerate(in_runs)]
 
     def _run_in(self, words: list[str]) -> HeldOutItem | None:
         for start in range(0, len(words) - PROBE + 1, PROBE):

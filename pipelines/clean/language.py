@@ -10,7 +10,7 @@ where it is in Latin letters. Dari is Persian.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 READ = 800  # characters; more of a text does not change the answer
@@ -24,7 +24,7 @@ LABORATORY_SHEET = 1.5  # Latin words to each other word in a Persian question t
 DEFAULT = 0.4  # for Persian and for English: under one word, under one letter
 
 _URL = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+")
-_LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
+_LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f]*")  # faster than with a plus where there is none
 _ARABIC_WORD = re.compile("[\u0620-\u063f\u0641-\u064a\u0671-\u06d3\u06d5\u06fa-\u06ff]+")
 _OTHER_LETTER = re.compile(r"[^\W\d_A-Za-z\u00c0-\u024f\u0600-\u06ff]")
 
@@ -177,9 +177,9 @@ def _evidence(
 ) -> defaultdict[str, float]:
     """By language; `own` are the letters that one language alone has."""
     evidence: defaultdict[str, float] = defaultdict(float, {default: DEFAULT})
-    for languages in filter(None, map(owners.get, words)):
+    for languages, number in Counter(filter(None, map(owners.get, words))).items():
         for language in languages:
-            evidence[language] += 1 / len(languages)
+            evidence[language] += number / len(languages)
     letters, language_of_letter = own
     for letter in letters.findall(text):
         evidence[language_of_letter[letter]] += OWN_LETTER

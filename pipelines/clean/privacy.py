@@ -37,7 +37,7 @@ PLACEHOLDERS = {
 PASSES = 4  # what is left of an address whose name was taken out may be one for the rules again
 
 _S = "[ \\t\u00a0\u200c_()\\-\u2010-\u2015\u2212.]"  # what stands between the groups of a number; never `/` or `:`, as in dates
-_OTHER_DIGITS = re.compile("[۰-۹٠-٩]+")
+_OTHER_DIGITS = re.compile("[۰-۹٠-٩][۰-۹٠-٩]*")  # twice as fast as with a plus: a class that comes first is looked for
 _G = "[ \\t\u200c]?"  # between the words of a keyword
 
 _EMAIL = re.compile(
@@ -231,7 +231,7 @@ _RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
         ),
     ),
     (
-        re.compile(rf"[0-9](?:{_S}{{0,3}}[0-9]){{6}}|0[0-9]{{2,3}}[/*،,][0-9]"),
+        re.compile(rf"[0-9](?:(?:{_S}{{0,3}}[0-9]){{6}}|(?<=0)[0-9]{{2,3}}[/*،,][0-9])"),
         (
             ("iban", _matches(_IBAN)),
             ("card", _cards),
@@ -242,7 +242,7 @@ _RULES: tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...] = (
             ("postal-code", _matches(_POSTAL_CODE)),
         ),
     ),
-    (re.compile("[0-9]{4}"), (("medical-council", _matches(_MEDICAL_COUNCIL)),)),
+    (re.compile("[0-9][0-9]{3}"), (("medical-council", _matches(_MEDICAL_COUNCIL)),)),
     (re.compile(""), (("name", names), ("address", addresses))),
 )
 

@@ -26,11 +26,11 @@ class WholeItems:
             if say_something([*words[:place], *words[place + 1 :]], INTACT):
                 self.gapped.setdefault(_gapped(words, place), item)
 
-    def match(self, words: Sequence[str]) -> HeldOutItem | None:
-        """The item that a folded text is, as it stands or with one word changed, missing or added."""
-        if len(words) > LONGEST_TEXT:
-            return self.whole.get("".join(words))
-        return self.whole.get("".join(words)) or next(self._but_for_a_word(words), None)
+    def match(self, folded: str, joined: str) -> HeldOutItem | None:
+        """The item that a text is, as it stands or with one word changed, missing or added; folded, and without its spaces."""
+        if folded.count(" ") >= LONGEST_TEXT:
+            return self.whole.get(joined)
+        return self.whole.get(joined) or next(self._but_for_a_word(folded.split()), None)
 
     def _but_for_a_word(self, words: Sequence[str]) -> Iterator[HeldOutItem]:
         for place in range(len(words)):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.clean.normalise import normalise
+from pipelines.clean.normalise import count_words, normalise
 
 AWKWARD = st.text(
     st.sampled_from(
@@ -31,6 +31,12 @@ JOINED = st.tuples(WORDS, st.sampled_from(["", " ", "\u200c"])).map(lambda pair:
 def test_twice_is_the_same_as_once(text: str) -> None:
     once = normalise(text)
     assert normalise(once) == once
+
+
+@given(AWKWARD | st.text() | JOINED)
+def test_words_are_counted_as_splitting_would(text: str) -> None:
+    normalised = normalise(text)
+    assert count_words(normalised) == len(normalised.split())
 
 
 @given(st.text(st.sampled_from("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩0123456789./,٫٬%+-×:يك \u200c\u200f")))
