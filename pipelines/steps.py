@@ -132,7 +132,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "clean",
             "Normalise, filter, redact and deduplicate; make the splits.",
-            3,
+            4,
             ("extract",),
             (t.CORPUS, t.PAIRS, t.LINEAGE, t.DROPPED, t.CONTAMINATED),
             "pipelines.clean.step:clean",

@@ -18,7 +18,7 @@ from pipelines.clean.duplicates import firsts, near, proposed
 from pipelines.clean.signatures import VALUES
 from pipelines.tables import Table
 
-BATCH_CHARACTERS = 1 << 24  # in the texts of a batch's pairs; 10 bytes of memory each
+BATCH_CHARACTERS = 1 << 22  # in the texts of a batch's pairs; 40 bytes of memory each
 UNIT = "near"  # how names of the units begin
 
 # Working rows of the step: pairs of candidates that are near-duplicates, by their places among those of their kind.

@@ -95,9 +95,9 @@ def normalise(text: str) -> str:
 
 def count_words(normalised: str) -> int:
     """Words between white space, of which a normalised text has one at a time or a blank line: much faster than splitting."""
-    if not normalised:
-        return 0
-    return 1 + normalised.count(" ") + normalised.count("\n") - normalised.count("\n\n")
+    lines = normalised.count("\n")
+    blank = normalised.count("\n\n") if lines else 0
+    return normalised.count(" ") + lines - blank + 1 if normalised else 0
 
 
 def _without_html(text: str) -> str:
