@@ -20,7 +20,7 @@ STAMP := $(VENV)/.stamp-$(LOCK)-$(shell cat $(INSTALLED_FROM) | cksum | cut -d' 
 # deepspeed builds its operators when they are first used, not while it is installed.
 export DS_BUILD_OPS := 0
 
-.PHONY: run setup chromium lint format test slow acceptance lock
+.PHONY: run setup chromium lint format test quantize slow acceptance lock
 
 run: setup
 	$(BIN)/gaokerena run --recipe demo $(ARGS)
@@ -29,6 +29,10 @@ setup: $(STAMP) chromium
 
 test: setup lint
 	$(BIN)/python -m pytest -m "not slow and not acceptance" $(ARGS)
+
+# What `gaokerena publish model --quantize` needs. Not part of setup: PEFT imports it in every process, for seconds, where it is.
+quantize: setup
+	$(PIP) install --quiet --no-deps --requirement locks/quantize.txt
 
 slow: setup
 	$(BIN)/python -m pytest -m "slow and not acceptance" $(ARGS)
@@ -74,6 +78,6 @@ chromium:
 
 # Resolves only, installs nothing. Keeps the pins that still fit; `make lock ARGS=--upgrade` takes the newest.
 lock: $(STAMP)
-	$(UV) --config-file locks/uv-cpu.toml $(COMPILE) --extra dev --universal $(ARGS) --output-file locks/cpu.txt pyproject.toml
-	$(UV) --config-file locks/uv-cuda.toml $(COMPILE) --extra dev --extra cuda --python-platform x86_64-unknown-linux-gnu $(ARGS) --output-file locks/cuda.txt pyproject.toml
+	$(UV) --config-file locks/uv-cpu.toml $(COMPILE) --extra dev --extra trackers --universal $(ARGS) --output-file locks/cpu.txt pyproject.toml
+	$(UV) --config-file locks/uv-cuda.toml $(COMPILE) --extra dev --extra trackers --extra cuda --python-platform x86_64-unknown-linux-gnu $(ARGS) --output-file locks/cuda.txt pyproject.toml
 	$(UV) --no-config $(COMPILE) --python-platform x86_64-unknown-linux-gnu $(ARGS) --output-file locks/vllm.txt locks/vllm.in

@@ -29,6 +29,9 @@ from pipelines.tokenization.commands import app as tokenizing
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
 STEPS, ROAD, LOOK = "One step", "The road", "Looking at a run"
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan (inputs, hardware, tokens, memory, hours) and do nothing.")
+]
 
 
 class Commands(TyperGroup):
@@ -62,9 +65,7 @@ def run(
         str | None, typer.Option("--from", help="Do this step and the later ones again, even if they are finished.")
     ] = None,
     changes: SetOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan (steps, inputs, hardware, tokens, memory) and do nothing.")
-    ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Run the whole graph; what is finished is not done again, and a killed run goes on where it was."""
     chosen, root = open_run(recipe, out, changes)
@@ -133,7 +134,20 @@ def tokenize(context: typer.Context, recipe: RecipeOption = "demo", out: OutOpti
 
 
 _step_command("extract", ("extract",), step_named("extract").help)
-_step_command("train", ("finetune", "instruct"), "Fine-tune on the corpus, then instruction-tune on question-answer pairs.")
+
+
+@app.command(rich_help_panel=STEPS)
+def train(recipe: RecipeOption = "demo", out: OutOption = "", changes: SetOption = None, dry_run: DryRunOption = False) -> None:
+    """Fine-tune on the corpus, then instruction-tune on question-answer pairs."""
+    chosen, root = open_run(recipe, out, changes)
+    if dry_run:
+        from pipelines.plan import training_plan
+
+        console.print(training_plan(chosen, root))
+        return
+    _execute(chosen, root, only=("finetune", "instruct"))
+
+
 for _name in ("evaluate", "ask"):
     _step_command(_name, (_name,), step_named(_name).help)
 

@@ -14,14 +14,21 @@ from pipelines.crawl.source import load_file_sources, load_sources
 from pipelines.recipe import Recipe
 from pipelines.steps import graph, latest
 from pipelines.train.energy import energy
-from pipelines.train.estimate import Cost, Shape, implied_mfu, known_config, stage_cost
+from pipelines.train.estimate import Cost, Shape, implied_mfu, known_shape, stage_cost
+from pipelines.train.memory import choose_layout
 from pipelines.train.settings import StageSettings
 
 
 def plan(recipe: Recipe, root: Storage) -> Group:
-    """The plan as something that a console prints. Raises UserError for a source that is not there."""
+    """The plan as something that a console prints. Raises UserError for a source that is not there or a model that can't fit."""
     profile = recipe.cluster.hardware()
-    return Group(*_head(recipe, root, profile), _steps(root), *_training(recipe, root, profile))
+    return Group(*_head(recipe, root, profile), *_data(recipe), _steps(root), *_training(recipe, root, profile))
+
+
+def training_plan(recipe: Recipe, root: Storage) -> Group:
+    """The part of the plan that says what training takes. Raises UserError for a model that can't fit."""
+    profile = recipe.cluster.hardware()
+    return Group(*_head(recipe, root, profile), *_training(recipe, root, profile))
 
 
 def _head(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
@@ -31,8 +38,11 @@ def _head(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
     yield f"model     {recipe.model}"
     yield (
         f"hardware  {profile.name}: {profile.train_workers} worker(s) with {device}, {recipe.train.dtype}, "
-        f"attention {profile.attention}, DeepSpeed ZeRO {profile.zero_stage}, served by {profile.engine}"
+        f"attention {profile.attention}, served by {profile.engine}"
     )
+
+
+def _data(recipe: Recipe) -> Iterator[str]:
     sites, files = load_sources(recipe.crawl.sources), load_file_sources(recipe.crawl.sources)
     yield f"sources   {len(sites) + len(files)}: {', '.join([s.name for s in sites] + [f.name for f in files])}"
     yield f"tests     {', '.join(recipe.evaluate.tasks)}"
@@ -48,7 +58,7 @@ def _steps(root: Storage) -> Table:
 
 
 def _training(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
-    shape = model_shape(recipe.model)
+    shape = known_shape(recipe.model)
     if shape is None:
         yield f"training  the shape of {recipe.model} is not known here, so no estimate of memory and time"
         return
@@ -57,37 +67,28 @@ def _training(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
         ("finetune", recipe.train.finetune, _corpus_tokens(recipe, root)),
         ("instruct", recipe.train.instruct, _qa_tokens(recipe, root)),
     ):
+        layout = choose_layout(recipe.model, profile, recipe.train, name, recipe.tokenize.context)
+        if layout:
+            yield f"{name:<9} {layout.layout}, {layout.reason}; {layout.memory}"
         if recipe.train.max_tokens and tokens > recipe.train.max_tokens:
             tokens, origin = recipe.train.max_tokens, f"capped by train.max_tokens; {origin}"
         if not tokens:
-            yield f"{name:<9} tokens are not known before the crawl; give expected.corpus_words and expected.qa_words"
+            yield "          tokens are not known before the crawl; give expected.corpus_words and expected.qa_words"
             continue
-        cost = _cost(recipe, profile, shape, stage, tokens)
+        cost = stage_cost(shape, stage, tokens=tokens, context=recipe.tokenize.context)
         flops += cost.flops
-        yield f"{name:<9} {_stage_line(recipe, profile, shape, stage, cost)}"
+        yield f"          {_stage_line(recipe, profile, shape, stage, cost)}"
         yield f"          {origin}"
     if recipe.expected.hours and profile.tflops and flops:
         yield f"{'before':<9} {_implied(recipe.expected.hours, flops, recipe, profile)}"
-
-
-def _cost(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSettings, tokens: int) -> Cost:
-    return stage_cost(
-        shape,
-        stage,
-        tokens=tokens,
-        context=recipe.tokenize.context,
-        micro_batch=recipe.train.micro_batch or profile.micro_batch,
-        dtype=recipe.train.dtype,
-        checkpointing=recipe.train.checkpointing or profile.checkpointing,
-    )
 
 
 def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSettings, cost: Cost) -> str:
     adapter = shape.adapter_parameters(stage.lora)
     return (
         f"{cost.tokens:,} tokens, {cost.sequences:,} sequences of {recipe.tokenize.context}, {cost.optimizer_steps:,} optimizer "
-        f"steps of {stage.effective_batch}; {shape.parameters / 1e9:.2f} B parameters, {adapter / 1e6:.2f} M trained; "
-        f"at least {cost.memory_bytes / 2**30:.1f} GiB on a device{_hours(cost, recipe, profile)}"
+        f"steps of {stage.effective_batch}; {shape.parameters / 1e9:.2f} B parameters, {adapter / 1e6:.2f} M trained"
+        f"{_hours(cost, recipe, profile)}"
     )
 
 
@@ -133,9 +134,3 @@ def _counted(root: Storage, table: tables.Table) -> tuple[int, str] | None:
     """The tokens that `tokenize` counted, once it has run."""
     artifact = latest(root, "tokenize")
     return (int(artifact.manifest.facts[f"{table.name} tokens"]), f"counted in {artifact.folder.url}") if artifact else None
-
-
-def model_shape(model: str) -> Shape | None:
-    """The shape of a named model or of a local folder; None when nothing is known without a download."""
-    config = known_config(model)
-    return Shape.of_config(config) if config else None

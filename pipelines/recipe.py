@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from cluster.errors import UserError
-from cluster.profiles import PROFILES, Profile
+from cluster.profiles import CUSTOM, PROFILES, Profile
 from pipelines.ask.settings import AskSettings
 from pipelines.clean.settings import CleanSettings
 from pipelines.crawl.settings import CrawlSettings
@@ -26,19 +26,22 @@ from pipelines.tokenization.settings import TokenizeSettings
 from pipelines.train.settings import TrainSettings
 
 BUILT_IN = Path(__file__).parent / "recipes"
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
 
 
 class ClusterSettings(Settings):
     """Where a run runs; never what it makes."""
 
     profile: str = "cpu"
+    custom: Profile | None = None  # the hardware of `profile: custom`
     address: str | None = None  # of a Ray cluster; None: this machine
     cpus: int | None = None  # logical processors for Ray on this machine
     workers: int | None = Field(None, ge=1)  # training workers; as many as the profile says by default
+    wait_minutes: float = Field(15, ge=0)  # for nodes that a cluster may still start, before a training begins
 
     def hardware(self) -> Profile:
         """The profile, with what the recipe says otherwise."""
-        profile = PROFILES[self.profile]
+        profile = self.custom or PROFILES[self.profile]
         return replace(profile, train_workers=self.workers) if self.workers else profile
 
 
@@ -96,9 +99,20 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise UserError(f"recipe {path}: {explain(error, Recipe)}") from error
-    if recipe.cluster.profile not in PROFILES:
-        raise UserError(f"recipe {path}: cluster.profile = {recipe.cluster.profile!r}; allowed: {', '.join(PROFILES)}")
+    _check_profile(path, recipe.cluster)
     return recipe
+
+
+def _check_profile(path: Path, cluster: ClusterSettings) -> None:
+    if cluster.profile not in (*PROFILES, CUSTOM):
+        allowed = ", ".join([*PROFILES, CUSTOM])
+        raise UserError(f"recipe {path}: cluster.profile = {cluster.profile!r}; allowed: {allowed}")
+    if (cluster.profile == CUSTOM) != (cluster.custom is not None):
+        fields_of = ", ".join(field.name for field in fields(Profile))
+        raise UserError(
+            f"recipe {path}: cluster.profile = {cluster.profile!r}; the profile {CUSTOM} and its hardware in cluster.{CUSTOM} "
+            f"belong together; that has {fields_of}"
+        )
 
 
 def recipe_path(name: str) -> Path:
@@ -161,7 +175,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first mistake in one line: key, value and what is allowed."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    if first["type"] in UNKNOWN_KEY:
         allowed = _keys_at(model, first["loc"][:-1])
         close = difflib.get_close_matches(str(first["loc"][-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
@@ -174,11 +188,16 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return text + (f" (and {more} more)" if more else "")
 
 
-def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def _keys_at(model: type, location: tuple[int | str, ...]) -> list[str]:
     for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            continue
-        candidates = [field.annotation, *get_args(field.annotation)]
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
-    return list(model.model_fields)
+        annotation = _fields(model).get(str(part))
+        candidates = [annotation, *get_args(annotation)]
+        model = next((c for c in candidates if isinstance(c, type) and _fields(c)), model)
+    return list(_fields(model))
+
+
+def _fields(model: type) -> dict[str, Any]:
+    """The fields of a settings model or a dataclass, with their types; none of anything else."""
+    if is_dataclass(model):
+        return get_type_hints(model)
+    return {name: field.annotation for name, field in getattr(model, "model_fields", {}).items()}

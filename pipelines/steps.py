@@ -153,7 +153,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "finetune",
             "Fine-tune the base model on the corpus with LoRA, and merge.",
-            2,
+            3,
             ("tokenize",),
             (t.TRAIN_LOG,),
             "pipelines.train.step:finetune",
@@ -164,7 +164,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "instruct",
             "Instruction-tune the fine-tuned model on question-answer pairs, and merge.",
-            2,
+            3,
             ("tokenize", "finetune"),
             (t.TRAIN_LOG,),
             "pipelines.train.step:instruct",
@@ -194,7 +194,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "report",
             "Write the report: tables, plots and samples.",
-            2,
+            3,
             ("crawl", "extract", "clean", "tokenize", "finetune", "instruct", "evaluate", "ask"),
             (),
             "pipelines.report.step:report",

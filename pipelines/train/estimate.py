@@ -1,8 +1,4 @@
-"""What a training stage will cost, from the model's shape alone: parameters, memory, operations, hours.
-
-Formulas are the usual ones for LoRA on a decoder-only transformer. They leave out allocator overhead and
-temporary buffers of kernels, so treat memory as a lower bound with a margin of a tenth.
-"""
+"""What a training stage will cost, from the model's shape alone: parameters, operations, hours (memory.py has the memory)."""
 
 from __future__ import annotations
 
@@ -16,8 +12,8 @@ from typing import Any
 from pipelines.train.settings import LoraSettings, StageSettings
 from serving.engines.entries import entries
 
-BYTES = {"bfloat16": 2, "float32": 4}
 FLOPS_PER_PARAMETER = 4  # LoRA: forward 2 and the backward pass through frozen weights 2, per token
+SIZES = {"num_attention_heads", "num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size"}  # that a config needs
 
 
 @dataclass(frozen=True)
@@ -74,12 +70,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one stage takes. `memory_bytes` is one device's."""
+    """What one stage takes."""
 
     tokens: int
     sequences: int
     optimizer_steps: int
-    memory_bytes: int
     flops: float
 
     def hours(self, tflops: float, mfu: float) -> float:
@@ -96,27 +91,24 @@ def known_config(model: str) -> Mapping[str, Any]:
     return found
 
 
+def known_shape(model: str) -> Shape | None:
+    """The shape of a named model or of a local folder; None when it is not known without a download, or has other sizes."""
+    config = known_config(model)
+    return Shape.of_config(config) if config.keys() >= SIZES else None
+
+
 def implied_mfu(flops: float, hours: float, tflops: float) -> float:
     """The share of a peak of `tflops` TFLOP/s that work done in `hours` reached."""
     return flops / (hours * 3600 * tflops * 1e12)
 
 
-def stage_cost(
-    shape: Shape, stage: StageSettings, *, tokens: int, context: int, micro_batch: int, dtype: str, checkpointing: str
-) -> Cost:
+def stage_cost(shape: Shape, stage: StageSettings, *, tokens: int, context: int) -> Cost:
     """The cost of `tokens` tokens, in sequences of `context`, through one stage."""
     tokens = math.ceil(tokens * stage.epochs)
     sequences = math.ceil(tokens / context)
-    adapter = shape.adapter_parameters(stage.lora)
-    # frozen weights; adapter weights, gradients and two Adam moments in fp32
-    fixed = shape.parameters * BYTES[dtype] + adapter * 16
-    per_token = 2 * shape.hidden  # what full checkpointing keeps of a block: its input, 2 bytes a number
-    inside = 2 * (6 * shape.hidden + 3 * shape.intermediate + 2 * (shape.heads + shape.kv_heads) * shape.head_dim)
-    blocks = shape.layers * (per_token if checkpointing == "full" else inside) + inside
     return Cost(
         tokens=tokens,
         sequences=sequences,
         optimizer_steps=math.ceil(sequences / stage.effective_batch),
-        memory_bytes=fixed + micro_batch * context * blocks,
         flops=FLOPS_PER_PARAMETER * shape.parameters * tokens,
     )

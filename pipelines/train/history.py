@@ -1,4 +1,4 @@
-"""What the trainer's history says: a row a step, what was measured on held-out sequences, and what could not be saved.
+"""What the trainer's history says: a row a step, what was measured on held-out sequences, and what had to be told.
 
 transformers keeps it as a list of entries, each with its step, in every checkpoint: a resumed run has all of it.
 """
@@ -43,6 +43,11 @@ def validations(history: History) -> History:
 def notices(history: History) -> list[str]:
     """What had to be told, and did not end the run."""
     return [entry["notice"] for entry in history if "notice" in entry]
+
+
+def without_room(history: History) -> int:
+    """Checkpoints that were not kept."""
+    return sum("without_room" in entry for entry in history)
 
 
 def perplexity(loss: float) -> float:

@@ -15,6 +15,8 @@ from serving.engines.models import local_model
 
 LOG_UNIT = "log"  # the unit that is sealed when a stage has left everything
 VALIDATION = "validation.json"  # what was measured on held-out sequences: a row a step and source
+ENERGY = "energy.json"  # what a stage drew and emitted, by the formula and as it was measured
+TRACKERS = "trackers"  # the folder of what trackers wrote
 ALL = "all"  # the source that stands for every one
 STAGE_TABLES = {"finetune": CORPUS_TRAIN, "instruct": QA_TRAIN}
 VALID_TABLES = {"finetune": CORPUS_VALID, "instruct": QA_VALID}
@@ -64,6 +66,16 @@ class Job:
         if self.previous:
             return f"finetune/{self.previous.manifest.fingerprint}/model"
         return Path(self.model).name if Path(self.model).expanduser().is_dir() else self.model
+
+    @property
+    def run_name(self) -> str:
+        """What trackers call this stage of this run."""
+        return f"{self.stage}-{self.out.folder.url.rsplit('/', 1)[1]}"
+
+    @property
+    def flat(self) -> bool:
+        """Whether a micro-batch becomes one row without padding, as FlashAttention and attention by document take it."""
+        return self.attention != "eager"
 
     def base_folder(self) -> Path:
         """The model to train, on this node's disk."""

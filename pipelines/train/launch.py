@@ -36,12 +36,12 @@ def launch(job: Job, progress: Progress) -> None:
 def _trainer(job: Job, attempt: str) -> Any:
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
+    from pipelines.train.backend import HeedingTorchConfig
     from pipelines.train.worker import train_stage
 
     profile = job.profile
-    resources = {"CPU": profile.cpus_per_worker, "GPU": profile.gpus_per_worker}
     filesystem, path = job.out.folder.arrow()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # the end is noticed at a check; 2 s by default
     if len(ray.nodes()) == 1:  # nobody takes this machine away, and the watcher is one more process to start
@@ -49,11 +49,11 @@ def _trainer(job: Job, attempt: str) -> Any:
     return TorchTrainer(
         train_stage,
         train_loop_config={"job": job, "attempt": attempt},
-        torch_config=TorchConfig(backend="nccl" if profile.gpus_per_worker else "gloo"),
+        torch_config=HeedingTorchConfig(backend="nccl" if profile.gpus_per_worker else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=profile.train_workers,
             use_gpu=profile.gpus_per_worker > 0,
-            resources_per_worker={name: number for name, number in resources.items() if number},
+            resources_per_worker=profile.resources,
         ),
         run_config=RunConfig(
             name=attempt,  # a new one each time: what is resumed is our own checkpoint
@@ -105,11 +105,17 @@ class _Follower:
 
 
 def _line(figures: dict[str, Any]) -> str:
-    """Loss, speed and what is left of the time."""
-    left, valid = figures["seconds_left"], figures["valid_loss"]
-    held_out = "" if valid is None else f" (held out {valid:.3f})"
-    speed = f"{figures['tokens_per_second']:,.0f} tokens/s, {left // 60:.0f}:{left % 60:02.0f} left"
-    return f"loss {figures['loss']:.3f}{held_out}, {speed}"
+    """Loss, speed (useful, and with the padding that was computed), memory, and what is left of the time."""
+    valid, mfu = figures["valid_loss"], figures.get("mfu")
+    left = figures["seconds_left"]
+    parts = [
+        f"loss {figures['loss']:.3f}" + ("" if valid is None else f" (held out {valid:.3f})"),
+        f"learning rate {figures['learning_rate']:.1e}, gradient norm {figures['grad_norm']:.2f}",
+        f"{figures['tokens_per_second']:,.0f} tokens/s ({figures['tokens_per_second_padded']:,.0f} with padding)",
+        *([] if mfu is None else [f"{mfu:.1%} MFU (4N)"]),
+        f"{figures['memory_bytes'] / 1e9:.1f} GB, {left // 60:.0f}:{left % 60:02.0f} left",
+    ]
+    return ", ".join(parts)
 
 
 def _said_by_worker(error: Exception) -> Exception:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cluster.errors import UserError
+from pipelines.train.dropout import speed_up_dropout
 from pipelines.train.settings import LoraSettings
 from serving.engines.models import load_model
 
@@ -47,6 +48,7 @@ def add_adapter(model: PreTrainedModel, settings: LoraSettings) -> PeftModel:
     # DeepSpeed keeps the float32 master copy, so the adapter itself may have the model's format.
     adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
     assert isinstance(adapted, PeftModel)
+    speed_up_dropout(adapted)
     return adapted
 
 

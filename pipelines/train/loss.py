@@ -1,7 +1,7 @@
 """Cross-entropy of the positions that have a label, a chunk at a time: other positions never get logits.
 
 With Gemma's vocabulary of 262,144 the head costs more than the layers, so this is most of the speed of training.
-A chunk's gradient is taken while its logits exist; at most 128 MiB of float32 logits do at a time.
+A chunk's gradient is taken while its logits exist, and written over them; at most 2^25 logits exist at a time.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from cluster.errors import UserError
+from pipelines.train.memory import CHUNK_LOGITS
+from pipelines.train.sharding import gathered
 
-CHUNK_LOGITS = 1 << 25
+CACHED_LOGITS = 1 << 20  # float32 logits that a CPU works on at once
 TOLERANCE = 1e-2  # of the loss itself, in bfloat16
+
+Function = Callable[[Tensor], Tensor]
 
 
 def train_on_labels_only(model: PreTrainedModel) -> None:
@@ -48,19 +51,21 @@ def label_loss(model: PreTrainedModel, labels: Tensor, items: Tensor | int | Non
     hidden = model.get_decoder()(*args, **inputs).last_hidden_state[:, :-1]
     targets = labels[:, 1:]
     kept = targets != -100
-    total = _ChunkedCrossEntropy.apply(hidden[kept], targets[kept], head(model), max(1, CHUNK_LOGITS // model.config.vocab_size))
+    chunk = max(1, CHUNK_LOGITS // model.config.vocab_size)
+    head = model.get_output_embeddings()
+    with gathered(head.parameters()):  # once, however many chunks: workers have different numbers
+        # Not called but its forward taken: called, ZeRO 3 would let its weights go again.
+        total = _ChunkedCrossEntropy.apply(hidden[kept], targets[kept], head.forward, scaled(model), chunk)
     return total / (kept.sum().clamp(min=1) if items is None else items)
 
 
-def head(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
-    """The function from hidden states to float32 logits, with Cohere's scale and Gemma 2's soft cap."""
+def scaled(model: PreTrainedModel) -> Function:
+    """The function from what leaves the head to float32 logits, with Cohere's scale and Gemma 2's soft cap."""
     scale = getattr(model.config, "logit_scale", None)
     cap = getattr(model.config, "final_logit_softcapping", None)
 
-    def logits(hidden: Tensor) -> Tensor:
-        values = model.get_output_embeddings()(hidden).float()
-        if scale is not None:
-            values = values * scale
+    def logits(values: Tensor) -> Tensor:
+        values = values.float() if scale is None else values.float() * scale
         return values if cap is None else torch.tanh(values / cap) * cap
 
     return logits
@@ -76,11 +81,24 @@ def check_against_model(model: PreTrainedModel, input_ids: Tensor) -> None:
         raise UserError(f"train: the loss of {name} is {own:.4f}, and {ours:.4f} by what is known of its head")
 
 
+class CheckOnceSharded(TrainerCallback):
+    """`check_against_model` when the training begins: before, a model that ZeRO 3 has sharded can't be run."""
+
+    def __init__(self, model: PreTrainedModel, input_ids: Tensor) -> None:
+        self._model, self._input_ids = model, input_ids
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        training = self._model.training
+        self._model.eval()
+        check_against_model(self._model, self._input_ids.to(args.device))
+        self._model.train(training)
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Summed cross-entropy of hidden states (n, width) and targets (n), in float32."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, logits: Callable[[Tensor], Tensor], chunk: int) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Function, scaled: Function, chunk: int) -> Tensor:
         wanted = ctx.needs_input_grad[0]
         gradient = torch.empty_like(hidden) if wanted else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
@@ -88,14 +106,33 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             part = slice(start, start + chunk)
             piece = hidden[part].detach().requires_grad_(wanted)
             with torch.set_grad_enabled(wanted):
-                loss = functional.cross_entropy(logits(piece), targets[part], reduction="sum")
+                values = head(piece)
+            total += _cross_entropy(values.detach(), targets[part], scaled, wanted)
             if gradient is not None:
-                (gradient[part],) = torch.autograd.grad(loss, piece)
-            total += loss.detach()
+                (gradient[part],) = torch.autograd.grad(values, piece, values.detach())
         ctx.gradient = gradient
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, None, None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, None, None, None, None]:
         gradient = ctx.gradient
-        return (None if gradient is None else gradient * outer[0].to(gradient.dtype)), None, None, None
+        return (None if gradient is None else gradient * outer[0].to(gradient.dtype)), None, None, None, None
+
+
+def _cross_entropy(values: Tensor, targets: Tensor, scaled: Function, wanted: bool) -> Tensor:
+    """Summed cross-entropy of (n, vocabulary) values of the head, which their gradient is written over where it is wanted.
+
+    A few rows at a time on a CPU: in its cache, float32 is five times as fast as through its memory.
+    """
+    rows = len(targets) if values.is_cuda else max(1, CACHED_LOGITS // values.shape[1])
+    total = torch.zeros((), dtype=torch.float32, device=values.device)
+    for some, at in zip(values.split(rows), targets[:, None].split(rows), strict=True):
+        with torch.set_grad_enabled(wanted):
+            leaf = some.detach().requires_grad_(wanted)
+            logits = scaled(leaf)
+        logs = logits.detach().log_softmax(-1)
+        total -= logs.gather(1, at).sum()
+        if wanted:
+            outer = logs.exp_().scatter_add_(1, at, logs.new_full(at.shape, -1))
+            some.copy_(torch.autograd.grad(logits, leaf, outer)[0])
+    return total

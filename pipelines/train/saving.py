@@ -76,5 +76,5 @@ def _noted(state: TrainerState, problem: str) -> bool:
     if first:
         notice = f"no checkpoint at step {state.global_step}, the training goes on: {first}"
         log.error(notice)
-        state.log_history.append({"step": state.global_step, "notice": notice})
+        state.log_history.append({"step": state.global_step, "notice": notice, "without_room": True})
     return bool(first)

@@ -129,6 +129,12 @@ class Sequences(Dataset):  # type: ignore[type-arg]
         items = [self.sequence(int(row)) for row in self.plan.of_step(step)]
         return sum(len(item["input_ids"]) for item in items), sum(int((item["labels"] != NO_LABEL).sum()) for item in items)
 
+    def padded(self, step: int, micro_batch: int) -> int:
+        """Positions that one optimizer step computes, with padding and fillers: a micro-batch is as wide as its longest."""
+        rows = self.plan.order[step * self.plan.effective_batch : (step + 1) * self.plan.effective_batch]
+        lengths = np.array([1 if row == FILLER else self._values("document_lengths", int(row)).sum() for row in rows])
+        return int(lengths.reshape(-1, micro_batch).max(axis=1).sum()) * micro_batch
+
     def names(self, step: int, most: int = 3) -> list[str]:
         """Ids of the first rows of one optimizer step, for a message."""
         found = [name for row in self.plan.of_step(step) for name in self._columns["ids"][int(row)].as_py()]
@@ -151,8 +157,8 @@ def collate(items: list[dict[str, Any]], *, flat: bool = False) -> dict[str, tor
     """A micro-batch of (rows, longest) tensors, padded on the right.
 
     No attention mask: attention is causal, so padding on the right reaches nothing, and where positions restart
-    transformers itself keeps attention within the document (also in sliding windows). FlashAttention does that for
-    one row only: with `flat` all sequences are joined into one, without padding.
+    transformers itself keeps attention within the document (also in sliding windows). FlashAttention and attention by
+    document do that for one row only: with `flat` all sequences are joined into one, without padding.
     """
     if flat:
         joined = {name: np.concatenate([item[name] for item in items]) for name in items[0]}

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from cluster.profiles import Level
 from pipelines.settings import Settings, execution
 
 
@@ -46,11 +47,12 @@ class TrainSettings(Settings):
     max_tokens: int | None = Field(None, gt=0)  # caps each stage; the report names it
     dtype: Literal["bfloat16", "float32"] = "bfloat16"  # of the frozen base weights
     micro_batch: int | None = execution(None, ge=1)  # sequences a worker takes at once; the profile's by default
-    checkpointing: Literal["none", "full"] | None = execution(None)  # of activations; the profile's by default
+    checkpointing: Level | None = execution(None)  # of activations; the profile's by default
     checkpoint_steps: int = execution(20, ge=1)  # optimizer steps between checkpoints
     keep_checkpoints: int = execution(2, ge=1)
     valid_tokens: int = execution(50_000, ge=0)  # held-out tokens that one validation reads; 0: no validation
     valid_share: float = execution(0.05, gt=0)  # and at most so many times the training tokens
     valid_points: int = execution(5, ge=2)  # validations of a stage: before it, after it, and between at equal distances
     kg_co2_per_kwh: float = execution(0.56, ge=0)  # of the grid; the paper's figure
-    report_to: list[str] = execution([])
+    measure_energy: bool = execution(True)  # by codecarbon, beside the formula
+    report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = execution([])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
+
 from cluster.errors import UserError
 from cluster.profiles import Profile
+from cluster.room import await_room
 from pipelines.artifact import Input
 from pipelines.progress import Progress
 from pipelines.recipe import Recipe
@@ -12,10 +16,13 @@ from pipelines.train import checkpoints
 from pipelines.train.divergence import SPIKE_STEPS, Diverged
 from pipelines.train.estimate import known_config
 from pipelines.train.fits import check_positions
-from pipelines.train.job import LOG_UNIT, STAGE_TABLES, VALIDATION, Job, micro_batch
+from pipelines.train.job import ENERGY, LOG_UNIT, STAGE_TABLES, TRACKERS, VALIDATION, Job, micro_batch
+from pipelines.train.memory import choose_layout
 from serving.engines.models import check_model, model_digest, weight_bytes
 
 WORK_BYTES = 2  # memory of training on a CPU as a multiple of the weights in float32: weights, activations, merge
+SHARDED = "zero_pp_rank_0_mp_rank_00_model_states"  # a file that DeepSpeed writes under ZeRO 3 only
+TRACKER_MODULES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}
 
 
 def base_model(recipe: Recipe) -> dict[str, Input]:
@@ -25,14 +32,25 @@ def base_model(recipe: Recipe) -> dict[str, Input]:
 
 def check(recipe: Recipe) -> None:
     """Raises UserError, before any work starts, for what is known to fail."""
+    _check_trackers(recipe.train.report_to)
     profile = recipe.cluster.hardware()
     for stage in STAGE_TABLES:
         micro_batch(recipe.train, getattr(recipe.train, stage), profile)
+        layout = choose_layout(recipe.model, profile, recipe.train, stage, recipe.tokenize.context)
     check_positions(recipe.tokenize.context, known_config(recipe.model).get("max_position_embeddings"), recipe.model)
     if not recipe.cluster.address:
         _check_gpus(profile)
-        needed = None if profile.memory_bytes else WORK_BYTES * weight_bytes(recipe.model, "float32")
-        check_model(recipe.model, dtype=recipe.train.dtype, needed_bytes=needed, available_bytes=profile.memory_bytes or None)
+        on_device = None if layout else profile.memory_bytes or None
+        needed = None if profile.gpus_per_worker else WORK_BYTES * weight_bytes(recipe.model, "float32")
+        check_model(recipe.model, dtype=recipe.train.dtype, needed_bytes=needed, available_bytes=on_device)
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    for name in names:
+        if not any(find_spec(module) for module in TRACKER_MODULES[name]):
+            raise UserError(
+                f"train.report_to: {name} is not installed; run pip install '.[trackers]' in this project, or leave it out"
+            )
 
 
 def _check_gpus(profile: Profile) -> None:
@@ -59,12 +77,13 @@ def instruct(run: StepRun) -> Outcome:
 
 
 def _train(run: StepRun, stage: str) -> Outcome:
-    recipe = run.recipe
+    recipe, profile = run.recipe, run.recipe.cluster.hardware()
+    layout = choose_layout(recipe.model, profile, recipe.train, stage, recipe.tokenize.context)
     job = Job(
         stage=stage,
         settings=recipe.train,
         seed=recipe.seed,
-        profile=recipe.cluster.hardware(),
+        profile=layout.applied_to(profile) if layout else profile,
         model=recipe.model,
         previous=run.inputs.get("finetune"),
         tokens=run.inputs["tokenize"],
@@ -74,8 +93,24 @@ def _train(run: StepRun, stage: str) -> Outcome:
     if LOG_UNIT not in run.out.sealed():
         if not job.tokens.rows(job.table):
             raise UserError(f"{stage}: there is no sequence to train on; look at what clean and tokenize left and dropped")
+        if layout and profile.gpus_per_worker:
+            run.progress.say(f"  {stage}: {layout.layout}, {layout.reason}; {layout.memory}")
+        _await_workers(recipe, job, run.progress)
         fallbacks = _launch(job, run.progress)
-    return Outcome(files=("model", "adapter", VALIDATION), volatile_files=(VALIDATION,), notes=[*fallbacks, *_notes(job)])
+    beside = (VALIDATION, ENERGY, TRACKERS)
+    return Outcome(files=("model", "adapter", *beside), volatile_files=beside, notes=[*fallbacks, *_notes(job)])
+
+
+def _await_workers(recipe: Recipe, job: Job, progress: Progress) -> None:
+    """Raises UserError when Ray has no room for the workers: on this machine at once, on a cluster after its wait."""
+    profile, cluster = job.profile, recipe.cluster
+    await_room(
+        profile.train_workers,
+        profile.resources,
+        who=f"{job.stage} on profile {profile.name}",
+        patience=cluster.wait_minutes * 60 if cluster.address else 0.0,
+        say=lambda line: progress.say(f"  {line}"),
+    )
 
 
 def _launch(job: Job, progress: Progress) -> list[str]:
@@ -95,7 +130,7 @@ def _launch(job: Job, progress: Progress) -> list[str]:
 
 
 def _say_where_it_goes_on(job: Job, progress: Progress, fallbacks: list[str]) -> None:
-    """Raises UserError when the newest checkpoint was made by another number of workers."""
+    """Raises UserError when the newest checkpoint was made by another number of workers, or sharded otherwise."""
     for line in fallbacks:
         progress.say(f"  {job.stage}: {line}")
     newest, profile = checkpoints.newest(job.out.folder), job.profile
@@ -105,6 +140,11 @@ def _say_where_it_goes_on(job: Job, progress: Progress, fallbacks: list[str]) ->
         raise UserError(
             f"{job.stage} stopped at step {newest.step} with {newest.workers} worker(s), and profile {profile.name} has "
             f"{profile.train_workers}; go on with the profile it began with, or start it again with --from {job.stage}"
+        )
+    if (profile.zero_stage == 3) != any(SHARDED in path for path in newest.files):
+        raise UserError(
+            f"{job.stage} stopped at step {newest.step} under another ZeRO stage than {profile.zero_stage}, which its "
+            f"memory asks for now; go on with the profile it began with, or start it again with --from {job.stage}"
         )
     progress.say(f"  {job.stage} goes on from step {newest.step}, its newest checkpoint")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import psutil
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from cluster.profiles import Profile
 from pipelines.train import validation
 from pipelines.train.divergence import Diverged, departure
 from pipelines.train.estimate import FLOPS_PER_PARAMETER
 from pipelines.train.history import notices, perplexity
 from pipelines.train.job import ALL, Job
+from pipelines.train.memory import EVERY, LIVE
 from pipelines.train.saving import Saving
 from pipelines.train.sequences import Sequences
+from pipelines.train.sharding import gathered, whole_size
 
 BUCKET = 1 << 24  # elements reduced at once: a LoRA adapter fits, DeepSpeed's default takes gigabytes
 
@@ -33,14 +37,25 @@ def deepspeed_config(job: Job) -> dict[str, Any]:
         "gradient_clipping": job.hyper.clip,
         "bf16": {"enabled": job.settings.dtype == "bfloat16"},
         "data_types": {"grad_accum_dtype": "fp32"},
-        "zero_optimization": {"stage": job.profile.zero_stage, "reduce_bucket_size": BUCKET, "allgather_bucket_size": BUCKET},
+        "zero_optimization": zero_optimization(job.profile),
         "steps_per_print": sys.maxsize,
     }
+
+
+def zero_optimization(profile: Profile) -> dict[str, Any]:
+    """Of ZeRO 3, what is whole at once is bounded: the estimate of memory counts on it."""
+    zero: dict[str, Any] = {"stage": profile.zero_stage, "reduce_bucket_size": BUCKET, "allgather_bucket_size": BUCKET}
+    if profile.zero_stage == 3:
+        zero |= {"stage3_max_live_parameters": LIVE, "stage3_max_reuse_distance": LIVE}
+    if profile.offload:
+        zero["offload_param"] = {"device": "cpu", "pin_memory": profile.gpus_per_worker > 0}
+    return zero
 
 
 def training_arguments(job: Job, folder: Path) -> TrainingArguments:
     """Everything that transformers is told. One of its epochs is the whole plan of the stage."""
     hyper, on_gpu = job.hyper, job.profile.gpus_per_worker > 0
+    level = job.settings.checkpointing or job.profile.checkpointing
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=1,
@@ -55,8 +70,8 @@ def training_arguments(job: Job, folder: Path) -> TrainingArguments:
         optim="adamw_torch",  # DeepSpeed's own would be compiled first
         bf16=job.settings.dtype == "bfloat16",
         use_cpu=not on_gpu,
-        gradient_checkpointing=(job.settings.checkpointing or job.profile.checkpointing) == "full",
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        activation_checkpointing=level in EVERY,
+        activation_checkpointing_kwargs={"use_reentrant": False, "every_n_layers": EVERY.get(level, 1)},
         seed=job.seed,
         logging_steps=1,
         logging_nan_inf_filter=False,  # it would show a mean instead of what is wrong
@@ -68,6 +83,7 @@ def training_arguments(job: Job, folder: Path) -> TrainingArguments:
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
         report_to=job.settings.report_to or "none",
+        run_name=job.run_name,
         deepspeed=deepspeed_config(job),
     )
 
@@ -80,11 +96,18 @@ class StageTrainer(Trainer):
     ) -> None:
         super().__init__(train_dataset=sequences, **options)
         self._job, self._sequences, self._held_out, self._report = job, sequences, held_out, report
-        self._parameters = sum(p.numel() for p in self.model.parameters())
+        self._parameters = sum(whole_size(p) for p in self.model.parameters())
         self._points = validation.points(sequences.plan.steps, job.settings.valid_points) if held_out.batches else set()
-        self._clock, self._saving = StepClock(), saving
+        self._clock, self._saving, self._data_seconds = StepClock(), saving, 0.0
         for callback in (self._clock, ValidateAt(self._points), saving):
             self.add_callback(callback)
+
+    def get_batch_samples(self, *arguments: Any, **options: Any) -> Any:
+        """All micro-batches of a step, as transformers takes them; how long that took is a figure of the step."""
+        started = time.monotonic()
+        batches = super().get_batch_samples(*arguments, **options)
+        self._data_seconds = time.monotonic() - started
+        return batches
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -110,11 +133,16 @@ class StageTrainer(Trainer):
         return metrics
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """The adapter only. Every parameter is whole on rank 0 below ZeRO 3."""
+        """The adapter only."""
+        with self.whole_adapter():
+            if self.args.should_save:
+                self.model.save_pretrained(output_dir, save_embedding_layers=False)
+
+    def whole_adapter(self) -> AbstractContextManager[Any]:
+        """The adapter's weights whole on every rank, inside the block; all ranks have to come here together."""
         if self._job.profile.zero_stage == 3:
-            super().save_model(output_dir, _internal_call)
-        elif self.args.should_save:
-            self.model.save_pretrained(output_dir, save_embedding_layers=False)
+            self.deepspeed.empty_partition_cache()  # what was fetched ahead is under way, and a gather would not wait for it
+        return gathered(p for p in self.model.parameters() if p.requires_grad)
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
         if self._saving.has_room(self.args.output_dir, self.state):
@@ -141,21 +169,28 @@ class StageTrainer(Trainer):
                 **(trained[-1] if trained else {}),
                 "step": step,
                 "steps": steps,
-                "seconds_left": self._clock.seconds_a_step() * (steps - step),
+                "seconds_left": self._seconds_left(),
                 "valid_loss": validated[-1]["eval_loss"] if validated else None,
                 "notices": notices(history),
             }
         )
 
+    def _seconds_left(self) -> float:
+        return self._clock.seconds_a_step() * (self.state.max_steps - self.state.global_step)
+
     def _figures(self) -> dict[str, float]:
-        tokens, labels = self._sequences.counts(self.state.global_step - 1)
+        step, width = self.state.global_step - 1, 1 if self._job.flat else self._job.micro_batch
+        tokens, labels = self._sequences.counts(step)
         seconds = self._clock.seconds_of_step()
         figures = {
             "tokens": tokens,
             "label_tokens": labels,
             "seconds": seconds,
+            "data_seconds": self._data_seconds,  # before the step: the wait for its micro-batches
             "tokens_per_second": tokens / seconds,
+            "tokens_per_second_padded": self._sequences.padded(step, width) / seconds,
             "memory_bytes": _memory_bytes(),
+            "seconds_left": self._seconds_left(),
         }
         if self._job.profile.tflops:
             peak = self._job.profile.tflops * 1e12 * self._job.profile.train_workers

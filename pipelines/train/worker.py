@@ -22,19 +22,21 @@ from cluster.storage import Storage
 from pipelines.artifact import fingerprint
 from pipelines.tables import TRAIN_LOG
 from pipelines.train import checkpoints
-from pipelines.train.energy import energy
+from pipelines.train.energy import account, facts
 from pipelines.train.figures import write_figures
 from pipelines.train.fits import check_fits, check_has_labels
-from pipelines.train.history import History, log_rows, notices, validations
-from pipelines.train.job import LOG_UNIT, VALID_TABLES, VALIDATION, Job
+from pipelines.train.history import History, log_rows, validations, without_room
+from pipelines.train.job import ENERGY, LOG_UNIT, VALID_TABLES, VALIDATION, Job
 from pipelines.train.sequences import Sequences, collate, load_sequences, make_plan, sequence_lengths
+from pipelines.train.sharding import load_whole_models
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-    from transformers import Trainer
+    from transformers import TrainerCallback
 
-    from pipelines.train.trainer import Report
+    from pipelines.train.preemption import Drained
+    from pipelines.train.trainer import Report, StageTrainer
     from pipelines.train.validation import HeldOut
 
 PROBE_TOKENS = 64  # of a training sequence, for the checks of loss and merge
@@ -42,23 +44,30 @@ PROBE_TOKENS = 64  # of a training sequence, for the checks of loss and merge
 
 def train_stage(config: dict[str, Any]) -> None:
     """The function that Ray Train runs on every worker; `config`: the job, and the attempt's name for its figures."""
+    import ray.train
+
     job = config["job"]
     report = partial(write_figures, job.out.folder, config["attempt"])
     _prepare_process(job)
     with _scratch(job) as folder:
-        train(job, folder, report)
+        train(job, folder, report, ray.train.get_preemption_info)
 
 
-def train(job: Job, folder: Path, report: Report) -> None:
-    """One worker's part of a stage, with `folder` as its own; rank 0 leaves adapter, model and log on run storage."""
+def train(job: Job, folder: Path, report: Report, drained: Drained = lambda: None) -> None:
+    """One worker's part of a stage, with `folder` as its own; rank 0 leaves adapter, model and log on run storage.
+
+    `drained`: what Ray Train says of nodes that are about to go.
+    """
     sequences = _sequences(job)
-    trainer = _trainer(job, sequences, folder, report)
+    trainer = _trainer(job, sequences, folder, report, drained)
     trainer.train(resume_from_checkpoint=_resume(job, folder))
     log, first = trainer.state.log_history, trainer.is_world_process_zero()
-    if first:
-        _save_adapter(job, trainer.model, folder)
+    with trainer.whole_adapter():
+        if first:
+            _save_adapter(job, trainer.model, folder)
     del trainer
     gc.collect()
+    load_whole_models()
     if first:
         _leave(job, sequences, log, folder)
 
@@ -102,11 +111,12 @@ def _sequences(job: Job) -> Sequences:
     return Sequences(table, plan)
 
 
-def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report) -> Trainer:
+def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report, drained: Drained) -> StageTrainer:
     from transformers import set_seed
 
+    from pipelines.train.attention import attend_by_document
     from pipelines.train.lora import add_adapter, checkpoint_adapter_only
-    from pipelines.train.loss import check_against_model, train_on_labels_only
+    from pipelines.train.loss import CheckOnceSharded, check_against_model, train_on_labels_only
     from pipelines.train.saving import Saving
     from pipelines.train.trainer import StageTrainer, training_arguments
     from serving.engines.models import load_model
@@ -115,10 +125,15 @@ def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report) -> Tr
     arguments = training_arguments(job, folder)  # first: DeepSpeed's ZeRO 3 shards a model while it loads
     model = load_model(job.base_folder(), job.settings.dtype, job.attention)
     model.config.use_cache = False
+    attend_by_document(model)
     check_fits(sequences.table, model, job.base_name)
     adapted = add_adapter(model, job.hyper.lora)
     checkpoint_adapter_only(adapted)
-    check_against_model(model, _probe(sequences))
+    callbacks = _callbacks(job, folder, drained)
+    if job.profile.zero_stage == 3:
+        callbacks.append(CheckOnceSharded(model, _probe(sequences)))
+    else:
+        check_against_model(model, _probe(sequences))
     train_on_labels_only(model)
     return StageTrainer(
         job=job,
@@ -126,10 +141,27 @@ def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report) -> Tr
         held_out=_held_out(job, sequences.plan.tokens),
         saving=Saving(job.out.folder, keep=job.settings.keep_checkpoints, trained=adapted.num_parameters(only_trainable=True)),
         report=report,
+        callbacks=callbacks,
         model=adapted,
         args=arguments,
-        data_collator=partial(collate, flat=job.attention.startswith("flash")),
+        data_collator=partial(collate, flat=job.flat),
     )
+
+
+def _callbacks(job: Job, folder: Path, drained: Drained) -> list[TrainerCallback]:
+    """In their order: the meter looks at what preemption asks for."""
+    from torch import distributed
+
+    from pipelines.train.meter import Meter
+    from pipelines.train.preemption import SaveBeforePreemption
+    from pipelines.train.trackers import Trackers
+
+    callbacks: list[TrainerCallback] = [SaveBeforePreemption(drained)]
+    if job.settings.measure_energy:
+        callbacks.append(Meter())
+    if job.settings.report_to and distributed.get_rank() == 0:
+        callbacks.append(Trackers(job.out.folder, folder))
+    return callbacks
 
 
 def _held_out(job: Job, trained_tokens: int) -> HeldOut:
@@ -168,7 +200,9 @@ def _leave(job: Job, sequences: Sequences, log: History, folder: Path) -> None:
         _replace(job.out.folder, folder / name, name)
     plan, measured = sequences.plan, validations(log)
     rows = log_rows(log, measured, plan)
+    energy = _energy(job, rows, log)
     job.out.folder.write(VALIDATION, json.dumps(measured, indent=1).encode())
+    job.out.folder.write(ENERGY, json.dumps(energy, indent=1).encode())
     job.out.seal(
         LOG_UNIT,
         {TRAIN_LOG: TRAIN_LOG.table(rows)},
@@ -182,8 +216,8 @@ def _leave(job: Job, sequences: Sequences, log: History, folder: Path) -> None:
             "epochs": plan.epochs,
             "steps": plan.steps,
             "merge_difference": difference,
-            "checkpoints_without_room": len(notices(log)),
-            **_energy(job, rows),
+            "checkpoints_without_room": without_room(log),
+            **facts(energy),
         },
     )
 
@@ -194,10 +228,7 @@ def _replace(storage: Storage, folder: Path, prefix: str) -> None:
         storage.delete(old)
 
 
-def _energy(job: Job, rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Hours of the optimizer steps and, where the profile knows its devices' power, energy and emissions."""
+def _energy(job: Job, rows: History, log: History) -> dict[str, Any]:
+    """Of the hours that optimizer steps took, and of the whole training as it was measured."""
     hours = sum(row["seconds"] for row in rows) / 3600
-    if not job.profile.watts:
-        return {"hours": hours}
-    used = energy(hours, job.profile.watts * job.profile.train_workers, job.settings.kg_co2_per_kwh)
-    return {"hours": hours, "kwh": used.kwh, "kg_co2": used.kg_co2}
+    return account(hours, job.profile.watts * job.profile.train_workers, job.settings.kg_co2_per_kwh, log)

@@ -136,7 +136,7 @@ def test_the_job_runs_a_recipe_that_exists_on_the_cluster_that_exists(manifests:
     assert (command, run) == ("gaokerena", "run")
     assert options["--out"].startswith("s3://")
     recipe = load_recipe(options["--recipe"], [options["--set"]])
-    assert (recipe.name, recipe.cluster.profile, recipe.cluster.address) == ("paper", "a100", "auto")
+    assert (recipe.name, recipe.cluster.profile, recipe.cluster.address) == ("paper", "a100-80", "auto")
 
 
 def test_the_serve_config_is_one_that_ray_accepts(manifests: dict[str, dict[str, Any]]) -> None:

@@ -47,6 +47,14 @@ HELD_OUT = [
 ]
 
 
+ENERGY = {
+    "hours": 19.0,
+    "kg_co2_per_kwh": 0.56,
+    "formula": {"watts": 250.0, "kwh": 4.75, "kg_co2": 2.66},
+    "measured": {"kwh": 6.5, "kg_co2": 3.64, "kwh_by_part": {"cpu": 1.0, "gpu": 5.0, "ram": 0.5}, "method": "CPU estimated"},
+}
+
+
 def log(losses: list[float]) -> list[dict[str, Any]]:
     return [
         {"step": n, "loss": loss, "tokens": 4000 * n, "valid_loss": loss if n == 2 else None} for n, loss in enumerate(losses, 1)
@@ -135,7 +143,7 @@ def make_run(tmp_path: Path) -> Callable[..., StepRun]:
                 base / "tokenize", {t.CORPUS_TRAIN: [sequence], t.QA_TRAIN: [sequence]}, facts={"qa_train tokens": 2, "qa_train sequences": 1}
             ),
             "finetune": artifact(base / "finetune", {t.TRAIN_LOG: log([3.4, 3.1])}, facts={"tokens": 8000}, notes=["train.max_tokens caps finetune"],
-                files={"validation.json": json.dumps(HELD_OUT)}),
+                files={"validation.json": json.dumps(HELD_OUT), "energy.json": json.dumps(ENERGY)}),
             "instruct": artifact(base / "instruct", {t.TRAIN_LOG: log([3.0, 2.7])}, facts={"tokens": 7000}),
             "evaluate": artifact(base / "evaluate", {t.ANSWERS: answers(), t.JUDGEMENTS: judged, t.SCORES: scores}),
             "ask": artifact(

@@ -74,6 +74,16 @@ def test_held_out_perplexity_of_each_source_before_and_after_a_stage(make_run: M
     assert '<td class="left">all</td>' not in page
 
 
+def test_energy_by_the_formula_stands_beside_what_was_measured(make_run: MakeRun) -> None:
+    run = make_run()
+    page = page_of(run)
+    assert re.search(
+        r"<td>19\.00</td><td>4\.7500</td><td>2\.6600</td><td>6\.5000</td><td>3\.6400</td><td class=\"left\">CPU estimated", page
+    )
+    assert "at 0.56 kg CO2 a kWh" in page
+    assert "kwh" not in run.out.folder.read("report.json").decode()  # a measurement is never the same twice
+
+
 def test_nothing_restricted_gets_into_the_report(make_run: MakeRun) -> None:
     artifact = finished(make_run())
     for path in artifact.manifest.files:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import deepspeed.comm.comm
+import deepspeed.utils.groups
 import torch
 from accelerate.state import AcceleratorState
 from deepspeed.ops import __compatible_ops__
@@ -32,20 +35,28 @@ ALONE |= {"OMP_NUM_THREADS": "1"}  # accelerate sets threads by it
 
 
 @contextmanager
-def process_group(folder: Path) -> Iterator[None]:
-    """This process as a group of one, with one thread: a tiny model's tensors are not worth sharing."""
+def process_group(folder: Path, backend: str = "gloo", *, rank: int = 0, ranks: int = 1) -> Iterator[None]:
+    """This process as a group of one, or as one of more, with one thread: a tiny model's tensors are not worth sharing."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     before = {name: os.environ.get(name) for name in ALONE}
-    os.environ.update(ALONE)
-    store = torch.distributed.FileStore(str(folder / "store"), 1)
+    os.environ.update(ALONE | {name: str(rank) for name in ("RANK", "LOCAL_RANK")})
+    os.environ.update({name: str(ranks) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE")})
+    store = torch.distributed.FileStore(str(folder / "store"), ranks)
     __compatible_ops__["deepspeed_shm_comm"] = False  # compiled otherwise
-    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=ranks)
     yield
     torch.distributed.destroy_process_group()
+    _forget_groups()
     torch.set_num_threads(threads)
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _forget_groups() -> None:
+    """DeepSpeed keeps the groups of its first process group for the next one, which does not know them."""
+    deepspeed.comm.comm.cdb = None
+    importlib.reload(deepspeed.utils.groups)
 
 
 def job_of(root: Storage, model: Path, *, seed: int = 2025, tokens: Artifact | None = None, **settings: Any) -> Job:
@@ -54,7 +65,7 @@ def job_of(root: Storage, model: Path, *, seed: int = 2025, tokens: Artifact | N
     return Job(
         stage="finetune",
         settings=TrainSettings.model_validate(
-            {"dtype": "float32", "checkpoint_steps": 2, "valid_share": 9, **settings, "finetune": stage}
+            {"dtype": "float32", "checkpoint_steps": 2, "valid_share": 9, "measure_energy": False, **settings, "finetune": stage}
         ),
         seed=seed,
         profile=PROFILES["cpu"],

@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
+from pipelines.train.attention import attend_by_document
 from pipelines.train.lora import PARITY, add_adapter, linear_layers, merge, save_adapter
 from pipelines.train.loss import check_against_model
 from pipelines.train.settings import LoraSettings
@@ -54,6 +55,16 @@ def test_every_linear_layer_but_the_head_is_found(architecture: str, model: PreT
 
 def test_its_loss_is_the_models_own(model: PreTrainedModel) -> None:
     check_against_model(model, PROBE)
+
+
+def test_attention_by_document_is_that_of_each_document_alone(model: PreTrainedModel) -> None:
+    lengths = (17, 1, 22)
+    with torch.no_grad():
+        alone = [model(input_ids=part).logits[0] for part in PROBE.split(lengths, dim=1)]
+        attend_by_document(model)
+        positions = torch.cat([torch.arange(length) for length in lengths])[None]
+        together = model(input_ids=PROBE, position_ids=positions, use_cache=False).logits[0]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
 
 
 def test_the_merged_model_loads_in_plain_transformers_and_the_adapter_in_plain_peft(

@@ -27,7 +27,7 @@ AYA_EXPANSE_8B = {  # config.json of CohereForAI/aya-expanse-8b, a CohereForCaus
     "vocab_size": 256000,
     "tie_word_embeddings": True,
 }
-A100 = PROFILES["a100"]
+A100 = PROFILES["a100-80"]
 
 
 def test_the_papers_energy() -> None:
@@ -51,9 +51,7 @@ def test_the_papers_adapters() -> None:
 
 def test_hours_and_the_mfu_that_hours_imply_undo_each_other() -> None:
     shape = Shape.of_config(AYA_EXPANSE_8B)
-    cost = stage_cost(
-        shape, StageSettings(), tokens=80_000_000, context=1024, micro_batch=2, dtype="bfloat16", checkpointing="full"
-    )
+    cost = stage_cost(shape, StageSettings(), tokens=80_000_000, context=1024)
     assert cost.flops == 4 * shape.parameters * 80_000_000
     assert implied_mfu(cost.flops, cost.hours(A100.tflops, 0.35), A100.tflops) == pytest.approx(0.35)
 

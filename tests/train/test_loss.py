@@ -12,6 +12,7 @@ from torch import Tensor
 from cluster.errors import UserError
 from pipelines.tables import CORPUS_TRAIN
 from pipelines.train import loss as losses
+from pipelines.train.attention import attend_by_document
 from pipelines.train.lora import add_adapter
 from pipelines.train.loss import check_against_model, train_on_labels_only
 from pipelines.train.sequences import Sequences, collate, make_plan, sequence_lengths
@@ -54,6 +55,7 @@ def gradients(model: Any, value: Tensor) -> dict[str, Tensor]:
 
 def test_loss_and_gradients_equal_the_models_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses, "CHUNK_LOGITS", 5 * 700)  # several chunks, the last one shorter
+    monkeypatch.setattr(losses, "CACHED_LOGITS", 2 * 900)  # and each of them in several parts
     model = load(folder)
     adapted = add_adapter(model, LoraSettings(dropout=0))
     torch.manual_seed(1)
@@ -74,10 +76,16 @@ def test_loss_and_gradients_equal_the_models_own(folder: Path, monkeypatch: pyte
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-7)
 
 
-def test_only_positions_with_a_label_reach_the_head(folder: Path) -> None:
+def test_only_positions_with_a_label_reach_the_head(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(folder)
-    seen = []
-    model.get_output_embeddings().register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    output, seen = model.get_output_embeddings(), []
+    whole = output.forward
+
+    def counted(hidden: Tensor) -> Tensor:
+        seen.append(len(hidden))
+        return whole(hidden)
+
+    monkeypatch.setattr(output, "forward", counted)
     for parameter in model.parameters():
         parameter.requires_grad = False
     train_on_labels_only(model)
@@ -122,10 +130,13 @@ def test_padding_changes_nothing(folder: Path) -> None:
     torch.testing.assert_close(padded[:1, :11], hidden_states(model, collate([short])), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("flat", [False, True])
-def test_packed_documents_do_not_see_each_other(folder: Path, flat: bool) -> None:
+@pytest.mark.parametrize(("flat", "by_document"), [(False, False), (True, False), (True, True)])
+def test_packed_documents_do_not_see_each_other(folder: Path, flat: bool, by_document: bool) -> None:
     """Also where they are longer than Gemma's sliding window of 16, and beside a padded row."""
     model = load(folder)
+    alone_model = load(folder)
+    if by_document:
+        attend_by_document(model)
     packed, other = items_of(row(25, 40, 7, seed=1), row(20, seed=2))
     together = hidden_states(model, collate([packed, other], flat=flat))[0]
     start = 0
@@ -134,7 +145,8 @@ def test_packed_documents_do_not_see_each_other(folder: Path, flat: bool) -> Non
             "input_ids": torch.from_numpy(packed["input_ids"][start : start + length])[None],
             "position_ids": torch.arange(length)[None],
         }
-        torch.testing.assert_close(together[start : start + length], hidden_states(model, alone)[0], rtol=1e-5, atol=1e-5)
+        expected = hidden_states(alone_model, alone)[0]
+        torch.testing.assert_close(together[start : start + length], expected, rtol=1e-5, atol=1e-5)
         start += length
 
 

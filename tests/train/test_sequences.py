@@ -116,3 +116,15 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     artifact.folder.write(path, b"no arrow file")
     with pytest.raises(UserError, match=r"corpus_train/all\.arrow is damaged"):
         load_sequences(artifact, CORPUS_TRAIN, tmp_path / "cache")
+
+
+def test_every_sequence_of_a_micro_batch_costs_as_much_as_its_longest() -> None:
+    """Five sequences in steps of four; the second step has three fillers of one token."""
+    table = CORPUS_TRAIN.table([row(n, seed=n) for n in (9, 7, 4, 3, 5)])
+    plan = make_plan(sequence_lengths(table), seed=1, epochs=1, effective_batch=4, max_tokens=None)
+    sequences = Sequences(table, plan)
+    for step in range(2):
+        lengths = [len(sequences[index]["input_ids"]) for index in range(step * 4, step * 4 + 4)]
+        assert sequences.padded(step, 1) == sum(lengths)
+        assert sequences.padded(step, 2) == 2 * (max(lengths[:2]) + max(lengths[2:]))
+        assert sequences.padded(step, 4) == 4 * max(lengths)

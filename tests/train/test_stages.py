@@ -86,7 +86,8 @@ def test_the_merged_model_loads_in_plain_transformers(unbroken: Path, model: Pat
 def test_nothing_but_the_declared_files_is_left(unbroken: Path) -> None:
     for stage in ("finetune", "instruct"):
         files = left(unbroken, stage).folder.list()
-        assert {path.split("/")[0] for path in files} == {".units", "adapter", "artifact.json", "log", "model", "validation.json"}
+        left_there = {".units", "adapter", "artifact.json", "energy.json", "log", "model", "validation.json"}
+        assert {path.split("/")[0] for path in files} == left_there
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(unbroken: Path, model: Path, tmp_path: Path) -> None:

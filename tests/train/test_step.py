@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
@@ -10,12 +13,16 @@ import torch
 
 from cluster.errors import UserError
 from cluster.profiles import PROFILES
-from pipelines.recipe import ClusterSettings
+from cluster.storage import open_storage
+from pipelines.progress import Progress
+from pipelines.recipe import ClusterSettings, load_recipe
 from pipelines.tokenization.settings import TokenizeSettings
+from pipelines.train import checkpoints
 from pipelines.train.job import micro_batch
 from pipelines.train.settings import StageSettings, TrainSettings
-from pipelines.train.step import base_model, check
+from pipelines.train.step import SHARDED, _say_where_it_goes_on, base_model, check
 from tests.tiny_models import CONTEXT, tiny_cohere
+from tests.train.alone import job_of
 from tests.train.stages import recipe_for
 
 
@@ -52,7 +59,7 @@ def test_an_effective_batch_that_does_not_divide(model: Path) -> None:
 def test_a_gpu_profile_on_a_machine_without_one(model: Path) -> None:
     if torch.cuda.device_count():
         pytest.skip("this machine has a GPU")
-    recipe = recipe_for(str(model)).model_copy(update={"cluster": ClusterSettings(profile="a100")})
+    recipe = recipe_for(str(model)).model_copy(update={"cluster": ClusterSettings(profile="a100-80")})
     with pytest.raises(UserError, match=r"wants 1 GPU.*--set cluster\.profile=cpu"):
         check(recipe)
 
@@ -65,7 +72,7 @@ def test_a_model_that_does_not_fit(model: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("profile", "effective", "expected"), [("a100", 32, 2), ("a100x8", 32, 2), ("a100x8", 8, 1), ("a100", 3, 1)]
+    ("profile", "effective", "expected"), [("a100-80", 32, 2), ("a100x8", 32, 2), ("a100x8", 8, 1), ("a100-80", 3, 1)]
 )
 def test_the_profiles_micro_batch_is_lowered_until_the_effective_batch_divides(
     profile: str, effective: int, expected: int
@@ -76,3 +83,30 @@ def test_the_profiles_micro_batch_is_lowered_until_the_effective_batch_divides(
 def test_workers_that_can_not_share_the_batch() -> None:
     with pytest.raises(UserError, match="use a multiple of 8"):
         micro_batch(TrainSettings(), StageSettings(effective_batch=12), PROFILES["a100x8"])
+
+
+def test_a_tracker_that_is_not_installed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = find_spec
+    monkeypatch.setattr("pipelines.train.step.find_spec", lambda name: None if name == "wandb" else there(name))
+    check(recipe_for(str(model), report_to=["tensorboard"]))
+    with pytest.raises(UserError, match=r"report_to: wandb is not installed; run pip install '.\[trackers\]'"):
+        check(recipe_for(str(model), report_to=["tensorboard", "wandb"]))
+
+
+def test_a_tracker_that_nobody_knows() -> None:
+    with pytest.raises(UserError, match=r"train\.report_to.*tensorboard.*wandb.*mlflow"):
+        load_recipe("demo", ["train.report_to=[comet]"])
+
+
+@pytest.mark.parametrize(("written", "zero_stage"), [("mp_rank_00_model_states.pt", 3), (f"{SHARDED}.pt", 2)])
+def test_a_checkpoint_that_was_sharded_otherwise_is_refused(
+    model: Path, tmp_path: Path, written: str, zero_stage: Literal[2, 3]
+) -> None:
+    job = job_of(open_storage(tmp_path / "run"), model)
+    job = replace(job, profile=replace(job.profile, zero_stage=zero_stage))
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / written).touch()
+    checkpoints.upload(job.out.folder, 4, 0, tmp_path / "disk")
+    checkpoints.seal(job.out.folder, 4, workers=1)
+    with pytest.raises(UserError, match=rf"stopped at step 4 under another ZeRO stage than {zero_stage}.* --from finetune"):
+        _say_where_it_goes_on(job, Progress(), [])

@@ -139,6 +139,16 @@ def test_validation_changes_nothing_in_training(model: Path, tokens: Artifact, t
     assert json.loads(with_it.out.folder.read(VALIDATION))
 
 
+@pytest.mark.parametrize("level", ["selective", "full"])
+def test_activation_checkpointing_ends_with_the_same_weights(
+    unbroken: Job, model: Path, tokens: Artifact, tmp_path: Path, level: str
+) -> None:
+    job = job_of(open_storage(tmp_path / "run"), model, tokens=tokens, checkpointing=level)
+    train_alone(job, tmp_path / "work")
+    for name, tensor in adapter(unbroken).items():
+        torch.testing.assert_close(adapter(job)[name], tensor, rtol=1e-5, atol=1e-6)
+
+
 class Stopped(Exception):
     """The test ended the training."""
 
