@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterator
 
 from cluster.storage import Storage
 from pipelines.artifact import MANIFEST, Artifact
 from pipelines.forget.artifacts import folders, name_of
+from pipelines.publish.target import RECORD
 from pipelines.tables import Table
 from pipelines.train.job import STAGE_TABLES
 
@@ -23,7 +25,14 @@ def models_with(root: Storage, ids: Collection[str]) -> list[str]:
         for folder in folders(root, stage) if seen or found else ():
             if not folder.exists(MANIFEST) or _comes_from(Artifact.load(folder), seen, found):
                 found.append(name_of(folder))
-    return found
+    return [*found, *_published(root, found)]
+
+
+def _published(root: Storage, models: Collection[str]) -> Iterator[str]:
+    """Copies of these models that `gaokerena publish model` left in the run; those elsewhere nobody here knows of."""
+    for folder in folders(root, "publish") if models else ():
+        if folder.exists(RECORD) and json.loads(folder.read(RECORD)).get("model") in models:
+            yield name_of(folder)
 
 
 def _holds(artifact: Artifact, table: Table, ids: Collection[str]) -> bool:

@@ -48,7 +48,7 @@ def card(publication: Publication, numbers: Numbers, splits: Mapping[str, list[s
         settings=publication.settings,
         numbers=numbers,
         titles=TITLES,
-        tokenizer=_model_name(publication.settings.tokenizer or recipe.model),
+        tokenizer=model_name(publication.settings.tokenizer or recipe.model),
         funnel=funnel,
         rows_in=manifest.rows_in,
         kept=sum(found["rows"] for found in numbers.values()),
@@ -156,5 +156,5 @@ def _plain(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _model_name(model: str) -> str:
+def model_name(model: str) -> str:
     return Path(model).name if Path(model).expanduser().is_dir() else model

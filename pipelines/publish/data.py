@@ -18,8 +18,9 @@ from pipelines.publish.card import card
 from pipelines.publish.files import SplitFiles
 from pipelines.publish.identifiers import salt_of, salted
 from pipelines.publish.pictures import pictures
-from pipelines.publish.publication import CARD, Publication
+from pipelines.publish.publication import Publication
 from pipelines.publish.settings import PublishSettings
+from pipelines.publish.target import CARD
 from pipelines.statistics.describe import descriptions
 from pipelines.statistics.funnel import funnel
 from pipelines.statistics.tokens import CountTokens, is_here, token_counter

@@ -1,20 +1,19 @@
-"""What is published where: one clean artifact, by one recipe, in one folder that holds nothing else."""
+"""What data is published where: one clean artifact, by one recipe, in one folder that holds nothing else."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from cluster.errors import UserError
-from cluster.storage import Storage, open_storage
+from cluster.storage import Storage
 from pipelines.artifact import Artifact, fingerprint
+from pipelines.publish import target
 from pipelines.publish.settings import PublishSettings
 from pipelines.recipe import Recipe
 from pipelines.steps import latest, step_named
 
 VERSION = 1  # raised when the same data and settings are published otherwise
-RECORD, CARD = "publication.json", "README.md"  # the first file that is written, and the last
 
 
 def cleaned(recipe: Recipe, root: Storage) -> Artifact:
@@ -41,9 +40,7 @@ class Publication:
     def of(cls, recipe: Recipe, root: Storage, to: str = "") -> Publication:
         """Into the folder `to`, or into the run's storage. Raises UserError."""
         clean = cleaned(recipe, root)
-        if to and "://" not in to and Path(to).is_file():
-            raise UserError(f"--to {to} is a file; name a folder")
-        return cls(recipe, root, clean, open_storage(to) if to else root.sub("publish", _fingerprint(recipe, clean)))
+        return cls(recipe, root, clean, target.open_target(to, root.sub("publish", _fingerprint(recipe, clean))))
 
     @property
     def settings(self) -> PublishSettings:
@@ -55,21 +52,11 @@ class Publication:
 
     def is_finished(self) -> bool:
         """Whether the folder holds this publication whole. Raises UserError when it holds something else."""
-        files = self.folder.list()
-        if not files:
-            return False
-        if RECORD not in files:
-            raise UserError(f"{self.folder.url} holds other files ({files[0]}): name a new or an empty folder with --to")
-        if json.loads(self.folder.read(RECORD)).get("fingerprint") != _fingerprint(self.recipe, self.clean):
-            raise UserError(
-                f"{self.folder.url} holds a publication of other data or settings: delete it, or name another folder with --to"
-            )
-        return CARD in files
+        return target.is_finished(self.folder, _fingerprint(self.recipe, self.clean))
 
     def claim(self) -> None:
         """Mark the folder as this publication's."""
-        record = {"fingerprint": _fingerprint(self.recipe, self.clean), "version": VERSION}
-        self.folder.write(RECORD, json.dumps(record).encode())
+        target.claim(self.folder, _fingerprint(self.recipe, self.clean), VERSION)
 
 
 def _fingerprint(recipe: Recipe, clean: Artifact) -> str:

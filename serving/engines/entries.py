@@ -27,6 +27,8 @@ class Entry(BaseModel):
     name: str
     license: str
     source: str
+    license_id: str = "other"  # the licence by the Hub's identifier
+    original: str = ""  # the repository of the Hub that the weights of a packaged model come from
     parameters: int
     config: dict[str, Any] | None = None  # its sizes as in config.json, for estimates without a download
     add_bos: bool = False  # every sequence has to start with BOS, and the source's tokenizer may not do it

@@ -20,6 +20,7 @@ from cluster.storage import OBJECT_SCHEMES, follow, open_storage
 from serving.engines import hub
 from serving.engines.convert import check_packages, converted
 from serving.engines.entries import Entry, entries
+from serving.engines.quantized import check_method, method_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -99,19 +100,28 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def load_model(folder: Path, dtype: str, attention: str = "sdpa") -> PreTrainedModel:
-    """The causal language model of a local folder, in evaluation mode, on the CPU."""
+    """The causal language model of a local folder, in evaluation mode, on the CPU. Quantized weights keep the format they have.
+
+    Raises UserError for weights that are quantized in a way that cannot be read here.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    check_method(str(folder), config)
     model = AutoModelForCausalLM.from_pretrained(
         folder,
-        dtype=getattr(torch, dtype),
+        dtype="auto" if method_of(config) else getattr(torch, dtype),
         # None lets transformers choose: SDPA wherever the architecture has it, which Gemma 2, for one, has not
         attn_implementation=None if attention == "sdpa" else attention,
         local_files_only=True,
         use_safetensors=True,
         trust_remote_code=False,
     )
+    if method_of(config) == "torchao":
+        from serving.engines.int8 import hold_in_int8
+
+        hold_in_int8(model)
     return model.eval()
 
 
@@ -180,8 +190,11 @@ def _stored_bytes(url: str, dtype: str) -> int:
         config = json.loads(storage.read("config.json"))
     except FileNotFoundError:
         raise UserError(f"model {url}: there is no config.json there") from None
+    check_method(url, config)
+    size = sum(storage.size(path) for path in storage.list() if path.endswith(".safetensors") and "/" not in path)
+    if method_of(config):
+        return size  # as it is: `dtype` changes nothing
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
-    size = sum(storage.size(path) for path in storage.list() if path.endswith(".safetensors"))
     return size * DTYPE_BYTES[dtype] // DTYPE_BYTES.get(stored, 4)
 
 

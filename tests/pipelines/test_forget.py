@@ -31,6 +31,7 @@ from pipelines.forget.request import TRAINED, Removal, forget
 from pipelines.forget.rows import KNOWN, Gone
 from pipelines.forget.tombstones import Target, Tombstones, salt_of
 from pipelines.forget.trained import models_with
+from pipelines.publish.target import claim
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.run import execute, states
 from pipelines.steps import graph, latest
@@ -207,6 +208,12 @@ def test_models_made_from_such_models_are_named(tmp_path: Path) -> None:
     train(root, "instruct", "i2", {"finetune": Input(digest="d", path="/elsewhere/finetune/f2")})
     assert models_with(root, {"x"}) == ["finetune/f1", "instruct/i1"]
     assert models_with(root, {"y"}) == []
+
+
+def test_published_copies_of_such_models_are_named(root: Storage, recipe: Recipe) -> None:
+    for name, model in (("p1", "instruct/i1"), ("p2", "instruct/i2")):
+        claim(root.sub("publish", name), "0", 1, model=model)
+    assert do_forget(root, recipe).models == ["instruct/i1", "publish/p1"]
 
 
 def test_what_this_machine_remembers_of_a_crawl_goes_too(root: Storage, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

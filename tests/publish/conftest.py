@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,32 +86,40 @@ class Run:
         return self.recipe.model_copy(update={"publish": publish})
 
 
+def clean_run(
+    folder: Path, name: str = "run", articles: list[dict[str, Any]] = ARTICLES_IN, pairs: list[dict[str, Any]] = PAIRS_IN
+) -> Run:
+    """A run below a folder; its clean step is done in this process."""
+    root = open_storage(folder / name)
+    test_file = folder / "folder of mine" / "exam-2023.csv"
+    test_file.parent.mkdir(exist_ok=True)
+    test_file.write_text(f"question\n{HELD_OUT}\n", encoding="utf-8")
+    recipe = load_recipe(
+        "demo",
+        [f"clean.decontaminate=['{test_file}']", "evaluate.tasks=[held-out-answers]", "clean.valid_fraction=0",
+         "clean.split_by_source={exam: test}"],
+    )  # fmt: skip
+    extract = extracted(root, articles, [pairs[:5], pairs[5:]])
+    out, step = ArtifactFolder(root.sub("clean", "0")), step_named("clean")
+    outcome = clean(StepRun(recipe, {"extract": extract}, out, Progress(Console(file=io.StringIO())), folder))
+    inputs = {"extract": Input(digest=extract.digest), **step.external_inputs(recipe)}
+    artifact = out.finish(
+        step="clean", version=step.version, settings=step.identity(recipe), inputs=inputs, tables=step.tables, started=0.0,
+        units=outcome.units, notes=outcome.notes,
+    )  # fmt: skip
+    root.point("clean/latest", "0")
+    return Run(recipe, root, artifact)
+
+
 @pytest.fixture
 def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    monkeypatch.setattr(dataflow, "map_tasks", lambda work, items, **options: map(work, items))
+    monkeypatch.setattr(dataflow, "map_tasks", in_this_process)
+    return partial(clean_run, tmp_path)
 
-    def make(name: str = "run", articles: list[dict[str, Any]] = ARTICLES_IN, pairs: list[dict[str, Any]] = PAIRS_IN) -> Run:
-        root = open_storage(tmp_path / name)
-        test_file = tmp_path / "folder of mine" / "exam-2023.csv"
-        test_file.parent.mkdir(exist_ok=True)
-        test_file.write_text(f"question\n{HELD_OUT}\n", encoding="utf-8")
-        recipe = load_recipe(
-            "demo",
-            [f"clean.decontaminate=['{test_file}']", "evaluate.tasks=[held-out-answers]", "clean.valid_fraction=0",
-             "clean.split_by_source={exam: test}"],
-        )  # fmt: skip
-        extract = extracted(root, articles, [pairs[:5], pairs[5:]])
-        out, step = ArtifactFolder(root.sub("clean", "0")), step_named("clean")
-        outcome = clean(StepRun(recipe, {"extract": extract}, out, Progress(Console(file=io.StringIO())), tmp_path))
-        inputs = {"extract": Input(digest=extract.digest), **step.external_inputs(recipe)}
-        artifact = out.finish(
-            step="clean", version=step.version, settings=step.identity(recipe), inputs=inputs, tables=step.tables, started=0.0,
-            units=outcome.units, notes=outcome.notes,
-        )  # fmt: skip
-        root.point("clean/latest", "0")
-        return Run(recipe, root, artifact)
 
-    return make
+def in_this_process(work: Callable[..., Any], items: Any, **options: Any) -> Any:
+    """Instead of tasks."""
+    return map(work, items)
 
 
 def extracted(root: Storage, articles: list[dict[str, Any]], pairs: list[list[dict[str, Any]]]) -> Artifact:

@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 
 from cluster.errors import UserError
 from pipelines.cli import app
+from pipelines.recipe import load_recipe
 from tests.publish.conftest import PLANTED, Run
+from tests.publish.trained import TrainedRun, train
+from tests.tiny_models import tiny_gemma3
 
 TOKEN = "hf_" + "secretsecretsecret"
 
@@ -97,3 +100,40 @@ def test_what_the_hub_refuses_is_one_line(arguments: list[str], tmp_path: Path, 
     with pytest.raises(UserError, match="--push me/data: the Hub did not take it: no route to host") as refused:
         invoke("data", *arguments, "--to", str(tmp_path / "out"), "--push", "me/data")
     assert TOKEN not in str(refused.value)
+
+
+@pytest.fixture
+def trained(run: Run, arguments: list[str], tmp_path: Path) -> TrainedRun:
+    """The run of the arguments, with a model."""
+    base = tiny_gemma3(tmp_path / "base")
+    recipe = load_recipe(arguments[1], [f"model={base}"])
+    return train(recipe, run.root, run.clean, base, judge=recipe.evaluate.judge)
+
+
+def test_the_model_is_written_and_pushed_to_a_private_model(
+    arguments: list[str], trained: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    Hub.calls = []
+    command = ["model", *arguments, "--set", f"model={trained.base}", "--to", str(tmp_path / "out")]
+    output = invoke(*command, "--push", "me/model")
+    (_, created), (_, uploaded) = Hub.calls
+    assert created["private"] and created["repo_type"] == uploaded["repo_type"] == "model"
+    assert (Path(uploaded["folder_path"]) / "model.safetensors").is_file()
+    assert f"model: {tmp_path / 'out'}" in output and "pushed: " in output and TOKEN not in output
+    assert "nothing to do, the model was written before" in invoke(*command)
+    with pytest.raises(UserError, match="holds a publication of other data or settings"):
+        invoke(*command, "--quantize", "int8")
+
+
+def test_quantized_adapters_and_other_precisions_are_refused_in_one_line(arguments: list[str]) -> None:
+    with pytest.raises(UserError, match="--quantize and --adapter exclude each other"):
+        invoke("model", *arguments, "--adapter", "--quantize", "int8")
+    result = CliRunner().invoke(app, ["publish", "model", *arguments, "--quantize", "int2"])
+    assert result.exit_code == 2 and "int8" in result.output and "int4" in result.output
+
+
+def test_a_run_without_a_model_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing is trained yet in .*: run `gaokerena train` first"):
+        invoke("model", *arguments, "--to", str(tmp_path / "out"))
