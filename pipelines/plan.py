@@ -84,11 +84,11 @@ def _training(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
 
 
 def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSettings, cost: Cost) -> str:
-    adapter = shape.adapter_parameters(stage.lora)
+    adapter, context = shape.adapter_parameters(stage.lora), recipe.tokenize.context
     return (
-        f"{cost.tokens:,} tokens, {cost.sequences:,} sequences of {recipe.tokenize.context}, {cost.optimizer_steps:,} optimizer "
-        f"steps of {stage.effective_batch}; {shape.parameters / 1e9:.2f} B parameters, {adapter / 1e6:.2f} M trained"
-        f"{_hours(cost, recipe, profile)}"
+        f"{cost.tokens:,} tokens, {cost.sequences:,} sequences of {context}, {cost.optimizer_steps:,} optimizer steps of "
+        f"{stage.effective_batch} ({stage.effective_batch * context:,} tokens); {shape.parameters / 1e9:.2f} B parameters, "
+        f"{adapter / 1e6:.2f} M trained{_hours(cost, recipe, profile)}"
     )
 
 

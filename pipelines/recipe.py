@@ -100,7 +100,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     except ValidationError as error:
         raise UserError(f"recipe {path}: {explain(error, Recipe)}") from error
     _check_profile(path, recipe.cluster)
-    return recipe
+    return recipe.model_copy(update={"train": recipe.train.in_sequences(recipe.tokenize.layout, recipe.tokenize.context)})
 
 
 def _check_profile(path: Path, cluster: ClusterSettings) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from cluster.errors import UserError
 from cluster.profiles import Level
 from pipelines.settings import Settings, execution
 
@@ -23,6 +24,7 @@ class StageSettings(Settings):
     learning_rate: float = Field(5e-4, gt=0)
     epochs: float = Field(1, gt=0)
     effective_batch: int = Field(32, ge=1)  # sequences an optimizer step, over all workers and accumulation
+    batch_tokens: int | None = Field(None, ge=1)  # the same in tokens, for the packed layout; sets effective_batch
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: float = Field(0.03, ge=0, lt=1)
     clip: float = Field(0.3, gt=0)
@@ -56,3 +58,19 @@ class TrainSettings(Settings):
     kg_co2_per_kwh: float = execution(0.56, ge=0)  # of the grid; the paper's figure
     measure_energy: bool = execution(True)  # by codecarbon, beside the formula
     report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = execution([])
+
+    def in_sequences(self, layout: str, context: int) -> TrainSettings:
+        """The same settings, each stage's batch in sequences. Raises UserError for tokens of sequences that are not packed."""
+        found = {}
+        for name in ("finetune", "instruct"):
+            stage: StageSettings = getattr(self, name)
+            if stage.batch_tokens is None:
+                continue
+            key = f"train.{name}.batch_tokens = {stage.batch_tokens:,}"
+            if layout != "packed":
+                raise UserError(f"{key} counts packed sequences; use --set tokenize.layout=packed, or effective_batch instead")
+            if stage.batch_tokens % context:
+                fitting = max(1, round(stage.batch_tokens / context)) * context
+                raise UserError(f"{key} is no multiple of tokenize.context = {context:,}; use {fitting:,}")
+            found[name] = stage.model_copy(update={"effective_batch": stage.batch_tokens // context})
+        return self.model_copy(update=found)

@@ -41,9 +41,20 @@ def test_a_recipe_that_changes_one_key_of_a_stage_keeps_the_papers_others() -> N
     assert (stage.lora.r, stage.lora.alpha, stage.lora.dropout) == (2, 2, 0)
 
 
+def test_a_packed_batch_is_given_in_tokens() -> None:
+    train = load_recipe("paper", ["tokenize.layout=packed", "train.finetune.batch_tokens=65536"]).train
+    assert (train.finetune.effective_batch, train.instruct.effective_batch) == (64, 32)
+
+
+def test_a_packed_batch_is_whole_sequences() -> None:
+    with pytest.raises(UserError, match="batch_tokens = 65,000 is no multiple of tokenize.context = 1,024; use 64,512"):
+        load_recipe("paper", ["tokenize.layout=packed", "train.finetune.batch_tokens=65000"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ("train.instruct.batch_tokens=65536", r"counts packed sequences; use --set tokenize.layout=packed, or effective_batch"),
         ("trani.x=1", r"unknown key trani; did you mean 'train'\? allowed: .*tokenize"),
         ("train.finetune.lora.rank=3", r"unknown key train.finetune.lora.rank; allowed: r, alpha, dropout"),
         ("train.max_tokens=-1", r"train.max_tokens = -1: .*greater than 0"),
