@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.errors import UserError
+from serving.engines.quantized import method_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,6 +35,12 @@ def check_positions(longest: int, positions: int | None, name: str) -> None:
         raise UserError(
             f"train: a window has {longest} tokens and {name} has {positions} positions; use --set tokenize.context={positions}"
         )
+
+
+def check_precision(config: Mapping[str, Any], name: str) -> None:
+    """Raises UserError for a model whose weights are quantized: an adapter could not be merged into them without loss."""
+    if method := method_of(config):
+        raise UserError(f"train: the weights of {name} are quantized by {method}; name the model that they were made from")
 
 
 def _largest(table: pa.Table, column: str) -> int:

@@ -15,7 +15,7 @@ from pipelines.steps import Outcome, StepRun
 from pipelines.train import checkpoints
 from pipelines.train.divergence import SPIKE_STEPS, Diverged
 from pipelines.train.estimate import known_config
-from pipelines.train.fits import check_positions
+from pipelines.train.fits import check_positions, check_precision
 from pipelines.train.job import ENERGY, LOG_UNIT, STAGE_TABLES, TRACKERS, VALIDATION, Job, micro_batch
 from pipelines.train.memory import choose_layout
 from serving.engines.models import check_model, model_digest, weight_bytes
@@ -37,7 +37,9 @@ def check(recipe: Recipe) -> None:
     for stage in STAGE_TABLES:
         micro_batch(recipe.train, getattr(recipe.train, stage), profile)
         layout = choose_layout(recipe.model, profile, recipe.train, stage, recipe.tokenize.context)
-    check_positions(recipe.tokenize.context, known_config(recipe.model).get("max_position_embeddings"), recipe.model)
+    config = known_config(recipe.model)
+    check_precision(config, recipe.model)
+    check_positions(recipe.tokenize.context, config.get("max_position_embeddings"), recipe.model)
     if not recipe.cluster.address:
         _check_gpus(profile)
         on_device = None if layout else profile.memory_bytes or None

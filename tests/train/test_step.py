@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +50,14 @@ def test_a_context_longer_than_the_models_positions(model: Path) -> None:
     recipe = recipe_for(str(model)).model_copy(update={"tokenize": TokenizeSettings(context=CONTEXT + 1)})
     with pytest.raises(UserError, match=rf"a window has {CONTEXT + 1} tokens .* use --set tokenize.context={CONTEXT}"):
         check(recipe)
+
+
+def test_a_model_whose_weights_are_quantized(tmp_path: Path) -> None:
+    config = tiny_cohere(tmp_path) / "config.json"
+    values = json.loads(config.read_text()) | {"quantization_config": {"quant_method": "torchao"}}
+    config.write_text(json.dumps(values))
+    with pytest.raises(UserError, match="quantized by torchao; name the model that they were made from"):
+        check(recipe_for(str(tmp_path)))
 
 
 def test_an_effective_batch_that_does_not_divide(model: Path) -> None:
