@@ -17,25 +17,9 @@ from pipelines.train import meter
 from pipelines.train.energy import account
 from pipelines.train.job import ENERGY, LOG_UNIT
 from pipelines.train.worker import train
-from tests.tiny_models import tiny_cohere
-from tests.train.alone import job_of, process_group, reset, train_alone
-from tests.train.sequences_of import tokens_artifact
+from tests.train.alone import job_of, reset, train_alone
 
-
-@pytest.fixture(scope="module", autouse=True)
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with process_group(tmp_path_factory.mktemp("group")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_cohere(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tokens_artifact(open_storage(tmp_path_factory.mktemp("tokens")))
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture

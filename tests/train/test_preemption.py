@@ -18,29 +18,14 @@ from pipelines.train import checkpoints, preemption
 from pipelines.train.job import LOG_UNIT, Job
 from pipelines.train.sigterm import heed_sigterm
 from pipelines.train.worker import train
-from tests.tiny_models import tiny_cohere
-from tests.train.alone import job_of, process_group, reset, train_alone
-from tests.train.sequences_of import tokens_artifact
+from tests.train.alone import job_of, reset, train_alone
 
 
 class Gone(Exception):
     """The machine."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with process_group(tmp_path_factory.mktemp("group")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_cohere(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tokens_artifact(open_storage(tmp_path_factory.mktemp("tokens")))
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(autouse=True)

@@ -27,11 +27,6 @@ from tests.train.alone import job_of
 from tests.train.stages import recipe_for
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_cohere(tmp_path_factory.mktemp("model"))
-
-
 def test_a_sound_recipe_passes(model: Path) -> None:
     check(recipe_for(str(model)))
 

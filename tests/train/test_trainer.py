@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,28 +23,14 @@ from pipelines.train.divergence import Diverged
 from pipelines.train.job import LOG_UNIT, VALIDATION, Job
 from pipelines.train.worker import train
 from serving.engines.models import load_model
-from tests.tiny_models import tiny_cohere
-from tests.train.alone import job_of, process_group, reset, train_alone
+from tests.train.alone import job_of, reset, train_alone
 from tests.train.plain_loop import plain_loop
 from tests.train.sequences_of import tokens_artifact
 
 Rows = list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with process_group(tmp_path_factory.mktemp("group")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_cohere(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return tokens_artifact(open_storage(tmp_path_factory.mktemp("tokens")))
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(scope="module")
