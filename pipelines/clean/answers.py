@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from pipelines.clean.normalise import count_words
-from pipelines.clean.paper_words import paper_words
+from pipelines.clean.paper_words import may_join, paper_words
 from pipelines.clean.settings import PairRules
 from pipelines.clean.zwnj import ZWNJ
 
@@ -24,12 +24,12 @@ COURTESY = frozenset(
     " لطفاً".split()
 )
 _WORD_END = " .،؛:!؟?…»«()\"'\n"
-_SENTENCE_END = re.compile(r"[.!؟?…\n]+")
+SENTENCE_END = re.compile(r"[.!؟?…\n][.!؟?…\n]*")  # twice as fast as with a plus: a class that comes first is looked for
 _REFERRAL = re.compile(
     r"(?:پزشک|دکتر|متخصص|درمانگاه|اورژانس|بیمارستان|کلینیک|ماما).*(?:مراجعه|ویزیت|معاینه|مشورت|مشاوره|ببیند|ببینید|بروید|برید|نشان|صحبت)"
     r"|(?:مراجعه|ویزیت|معاینه|مشورت|مشاوره)\S* .*(?:پزشک|دکتر|متخصص|درمانگاه|اورژانس|بیمارستان|کلینیک|حضوری)"
 )
-_LATIN = re.compile("[A-Za-z@]")
+_LATIN = re.compile(b"[A-Za-z@]|://")
 _LINK = re.compile(r"://|@|www\.|[a-z0-9-]\.(?:com|ir|org|net)\b", re.IGNORECASE)
 _FOREIGN_LETTER = r"[^\W\d_\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb50-\ufdff\ufe70-\ufefc]"
 _FOREIGN = re.compile(f"{_FOREIGN_LETTER}{_FOREIGN_LETTER}*")  # faster than with a plus where there is none
@@ -53,7 +53,7 @@ def nothing_of_its_own(answer: str, rules: PairRules) -> str | None:
     if not rules.min_own_words or count_words(answer) > LONGEST_COURTESY:
         return None
     words = answer.split()
-    referrals = [sentence for sentence in _SENTENCE_END.split(answer) if _refers(sentence)]
+    referrals = [sentence for sentence in SENTENCE_END.split(answer) if _refers(sentence)]
     own = _own_words(words) - sum(_own_words(sentence.split()) for sentence in referrals)
     if own >= rules.min_own_words or 2 * own > len(words):  # a bare "two tablets" is short, and no greeting
         return None
@@ -61,7 +61,7 @@ def nothing_of_its_own(answer: str, rules: PairRules) -> str | None:
 
 
 def link_spam(answer: str, rules: PairRules) -> str | None:
-    if not (_LATIN.search(answer) or "://" in answer) or not _LINK.search(answer):  # the first is quick, and says no to most
+    if not _LATIN.search(answer.encode("ascii", "ignore")) or not _LINK.search(answer):  # the first is quick, and says no to most
         return None
     linked = sum(len(word) for word in answer.split() if _LINK.search(word))
     return "link-spam" if linked > rules.max_link_share * len(answer) else None
@@ -76,7 +76,7 @@ def other_script(answer: str, rules: PairRules) -> str | None:
 
 
 def short_answer(answer: str, rules: PairRules) -> str | None:
-    if count_parts(answer) >= 2 * rules.min_answer_words:  # counted as the paper counts, at most every second word is gone
+    if count_parts(answer) - may_join(answer) >= rules.min_answer_words:
         return None
     return "short-answer" if paper_words(answer.replace(ZWNJ, " ")) < rules.min_answer_words else None
 

@@ -6,24 +6,22 @@ same common sentences the best one stays.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.clean.answers import SENTENCE_END
 from pipelines.clean.duplicates import firsts
 from pipelines.clean.identity import hash64
 from pipelines.clean.normalise import count_words
 from pipelines.clean.ranking import Ranking
 
 MIN_WORDS = 4  # of a sentence; shorter ones are turns of phrase
-_SENTENCE_END = re.compile(r"[.!؟?…\n]+")
 
 
 def sentences_of(answer: str) -> tuple[list[int], list[int]]:
     """Hashes of a normalised answer's longer sentences, each once, and the number of words in each."""
-    sentences = [(count_words(sentence), sentence) for sentence in map(str.strip, _SENTENCE_END.split(answer))]
+    sentences = [(count_words(sentence), sentence) for sentence in map(str.strip, SENTENCE_END.split(answer))]
     words = {hash64(sentence): number for number, sentence in sentences if number >= MIN_WORDS}
     return list(words), list(words.values())
 

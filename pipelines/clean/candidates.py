@@ -96,7 +96,8 @@ class Sifted:
             self.dropped.append(dropped_row(row, problem))
             return
         title, found_in_title = redact(row["title"])
-        self.redacted += found + found_in_title
+        if found or found_in_title:  # in most rows there is nothing, and adding that takes as long
+            self.redacted += found + found_in_title
         words = sum(map(count_words, texts.values()))
         self.candidates.append(row | texts | {"title": title, "words": words})
 
@@ -164,11 +165,8 @@ def _row(kind: str, row: dict[str, Any], texts: tuple[str, str], raw: tuple[str,
 
 
 def _redacted(row: dict[str, Any]) -> tuple[dict[str, str], Counter[str]]:
-    texts, total = {}, Counter[str]()
-    for name in TEXTS:
-        texts[name], found = redact(row[name])
-        total += found
-    return texts, total
+    (question, found), (text, more) = (redact(row[name]) for name in TEXTS)
+    return dict(zip(TEXTS, (question, text), strict=True)), found + more if more else found
 
 
 def _language_problem(settings: CleanSettings, *texts: str) -> str | None:

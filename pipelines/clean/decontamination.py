@@ -6,6 +6,7 @@ leave an item of under 26 words without any run: those are looked for as `short_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ PROBE = 7  # any 13 words hold 7 that start at a multiple of 7, so only those ha
 # Shorter items are everyday phrases ("what is diabetes?"): only a text that is nothing else counts as a copy.
 MIN_WORDS_IN_A_TEXT = 5
 _TEXTS_AT_ONCE = 200
+_PROBES = re.compile(rf"[^ ]++(?: [^ ]++){{0,{PROBE - 1}}}")  # the words of a folded text, PROBE at a time
 
 
 @dataclass
@@ -59,15 +61,17 @@ class HeldOut:
         spelled = spell_all(texts)
         joined = [spelling[0].replace(" ", "") for spelling in spelled]
         short: Mapping[int, HeldOutItem] = self.short.in_texts(joined) if self.short else {}
-        in_runs = (next(filter(None, (self._run_in(words.split()) for words in spelling)), None) for spelling in spelled)
+        in_runs = (next(filter(None, map(self._run_in, spelling)), None) for spelling in spelled)
         return [run or self.whole.match(spelled[text][0], joined[text]) or short.get(text) for text, run in enumerate(in_runs)]
 
-    def _run_in(self, words: list[str]) -> HeldOutItem | None:
-        for start in range(0, len(words) - PROBE + 1, PROBE):
-            if " ".join(words[start : start + PROBE]) in self.probes:
-                around = words[max(0, start + PROBE - RUN) : start + RUN]
-                if run := next((run for run in _stretches(around, RUN) if run in self.runs), None):
-                    return self.runs[run]
+    def _run_in(self, folded: str) -> HeldOutItem | None:
+        if self.probes.isdisjoint(probes := _PROBES.findall(folded)):
+            return None
+        words = folded.split()
+        for start in (PROBE * place for place, probe in enumerate(probes) if probe in self.probes):
+            around = words[max(0, start + PROBE - RUN) : start + RUN]
+            if run := next((run for run in _stretches(around, RUN) if run in self.runs), None):
+                return self.runs[run]
         return None
 
     def _add_runs(self, item: HeldOutItem, text: str) -> None:

@@ -7,7 +7,10 @@ its texts read and folded, about 0.1 ms.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -41,7 +44,9 @@ def firsts(hashes: np.ndarray) -> np.ndarray:
 def proposed(signatures: np.ndarray, threshold: float) -> np.ndarray:
     """Pairs of rows of signatures, shape (rows, 128), that may have a Jaccard of the threshold: (pairs, 2), int64, sorted."""
     needed = VALUES * threshold - _DEVIATIONS * math.sqrt(VALUES * threshold * (1 - threshold))
-    found = [pairs[_agreeing(signatures, pairs) >= needed] for band in range(BANDS) for pairs in _sharing(signatures, band)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy sorts and compares without the interpreter's lock
+        bands = pool.map(partial(_alike, signatures, needed), range(BANDS))
+        found = [pairs for band in bands for pairs in band]
     return np.unique(np.concatenate(found), axis=0) if found else NO_PAIRS
 
 
@@ -72,6 +77,11 @@ def joined(size: int, pairs: np.ndarray) -> np.ndarray:
     _, labels = connected_components(graph, directed=False)
     _, smallest = np.unique(labels, return_index=True)
     return smallest[labels]
+
+
+def _alike(signatures: np.ndarray, needed: float, band: int) -> list[np.ndarray]:
+    """Pairs of rows that share a band, and agree in so many values."""
+    return [pairs[_agreeing(signatures, pairs) >= needed] for pairs in _sharing(signatures, band)]
 
 
 def _sharing(signatures: np.ndarray, band: int) -> Iterator[np.ndarray]:

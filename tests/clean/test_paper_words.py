@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipelines.clean.paper_words import paper_words
+from pipelines.clean.paper_words import may_join, paper_words
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,8 @@ def test_count(words: int, text: str) -> None:
 
 def test_lines_and_spaces_part_words_alike() -> None:
     assert paper_words("تب\nو\tلرز  دارم") == paper_words("تب و لرز دارم") == 4
+
+
+@given(st.lists(st.sampled_from("دیده شده است بود خواهد نخواهند رفت داده اند هفته تب ، . ۲.۵ شود بوده باشد".split())))
+def test_no_more_words_join_than_may(words: list[str]) -> None:
+    assert paper_words(" ".join(words)) >= len(words) - may_join(" ".join(words))
