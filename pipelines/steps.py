@@ -194,7 +194,7 @@ def graph() -> tuple[Step, ...]:
         Step(
             "report",
             "Write the report: tables, plots and samples.",
-            3,
+            4,
             ("crawl", "extract", "clean", "tokenize", "finetune", "instruct", "evaluate", "ask"),
             (),
             "pipelines.report.step:report",

@@ -80,7 +80,12 @@ def test_the_card_names_placeholders_settings_test_sets_and_digests(run: Run, ca
 
 def test_words_are_stated_as_the_paper_counts_them(run: Run, card: DatasetCard) -> None:
     assert re.search(r"^\| magazine \| 1 \| \d+ \| 100\.0% \|$", card.text, re.MULTILINE)
-    assert "| gaokerena/medical_corpus | | about 100,000 articles | 89,169,584 |" in card.text
+    assert "| gaokerena/medical_corpus | Persian | all | about 100,000 articles | 89,169,584 |" in card.text
+
+
+def test_other_medical_sets_stand_beside_it(card: DatasetCard) -> None:
+    assert "| HiTZ/Multilingual-Medical-Corpus | English | en | 21,226,237 texts | 1,107,800,000 |" in card.text
+    assert "| MedQuAD | English | all | 47,457 pairs | – |" in card.text
 
 
 @pytest.mark.parametrize(
