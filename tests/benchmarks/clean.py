@@ -141,11 +141,11 @@ def peak_memory() -> Iterator[dict[str, Any]]:
 
     def look() -> None:
         while not over.wait(LOOK_EVERY):
-            peak["driver"] = max(peak["driver"], _most_held(this))
+            peak["driver"] = max(peak["driver"], most_held(this))
             for child in this.children(recursive=True):
                 try:
                     if child.name().startswith("ray::"):
-                        peak["task"] = max(peak["task"], _most_held(child))
+                        peak["task"] = max(peak["task"], most_held(child))
                 except (psutil.Error, OSError):  # it has ended
                     continue
 
@@ -158,7 +158,7 @@ def peak_memory() -> Iterator[dict[str, Any]]:
         watcher.join()
 
 
-def _most_held(process: psutil.Process) -> float:
+def most_held(process: psutil.Process) -> float:
     """The high-water mark of a process's resident set in MiB, pages that it shares with others included."""
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
