@@ -27,6 +27,7 @@ class Profile:
     micro_batch: int = Field(default=2, ge=1)  # sequences a step on one worker; fewer where so many do not fit
     checkpointing: Level = "full"  # of activations in training; more where it does not fit
     memory_gib: float = Field(default=0.0, ge=0)  # of one device; 0: the machine's own
+    host_gib: float = Field(default=0.0, ge=0)  # of a machine's main memory; 0: asked of it where the GPUs are here
     tflops: float = Field(default=0.0, ge=0)  # peak dense bf16 of one device, for MFU; 0: unknown
     watts: float = Field(default=0.0, ge=0)  # that one device draws, for energy (an A100 250, as in the paper); 0: unknown
     engine: Literal["transformers", "vllm"] = "transformers"  # of serving and evaluation
@@ -48,6 +49,10 @@ class Profile:
     @property
     def memory_bytes(self) -> int:
         return int(self.memory_gib * 2**30)
+
+    @property
+    def host_bytes(self) -> int:
+        return int(self.host_gib * 2**30)
 
 
 def _a100(name: str, *, workers: int = 1, gib: float = 80, micro_batch: int = 2) -> Profile:

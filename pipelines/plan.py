@@ -15,19 +15,21 @@ from pipelines.recipe import Recipe
 from pipelines.steps import graph, latest
 from pipelines.train.energy import energy
 from pipelines.train.estimate import Cost, Shape, implied_mfu, known_shape, stage_cost
+from pipelines.train.host import with_host_memory
 from pipelines.train.memory import choose_layout
+from pipelines.train.reached import Reached, reached
 from pipelines.train.settings import StageSettings
 
 
 def plan(recipe: Recipe, root: Storage) -> Group:
     """The plan as something that a console prints. Raises UserError for a source that is not there or a model that can't fit."""
-    profile = recipe.cluster.hardware()
+    profile = with_host_memory(recipe.cluster.hardware(), recipe.cluster.address)
     return Group(*_head(recipe, root, profile), *_data(recipe), _steps(root), *_training(recipe, root, profile))
 
 
 def training_plan(recipe: Recipe, root: Storage) -> Group:
     """The part of the plan that says what training takes. Raises UserError for a model that can't fit."""
-    profile = recipe.cluster.hardware()
+    profile = with_host_memory(recipe.cluster.hardware(), recipe.cluster.address)
     return Group(*_head(recipe, root, profile), *_training(recipe, root, profile))
 
 
@@ -77,7 +79,8 @@ def _training(recipe: Recipe, root: Storage, profile: Profile) -> Iterator[str]:
             continue
         cost = stage_cost(shape, stage, tokens=tokens, context=recipe.tokenize.context)
         flops += cost.flops
-        yield f"          {_stage_line(recipe, profile, shape, stage, cost)}"
+        found = reached(root, name, recipe.model, profile, layout.layout) if layout else None
+        yield f"          {_stage_line(recipe, profile, shape, stage, cost)}{_hours(cost, recipe, profile, found)}"
         yield f"          {origin}"
     if recipe.expected.hours and profile.tflops and flops:
         yield f"{'before':<9} {_implied(recipe.expected.hours, flops, recipe, profile)}"
@@ -88,16 +91,17 @@ def _stage_line(recipe: Recipe, profile: Profile, shape: Shape, stage: StageSett
     return (
         f"{cost.tokens:,} tokens, {cost.sequences:,} sequences of {context}, {cost.optimizer_steps:,} optimizer steps of "
         f"{stage.effective_batch} ({stage.effective_batch * context:,} tokens); {shape.parameters / 1e9:.2f} B parameters, "
-        f"{adapter / 1e6:.2f} M trained{_hours(cost, recipe, profile)}"
+        f"{adapter / 1e6:.2f} M trained"
     )
 
 
-def _hours(cost: Cost, recipe: Recipe, profile: Profile) -> str:
+def _hours(cost: Cost, recipe: Recipe, profile: Profile, found: Reached | None) -> str:
     if not profile.tflops:
         return ""
-    peak, mfu = profile.tflops * profile.train_workers, recipe.expected.mfu
+    peak, mfu = profile.tflops * profile.train_workers, found.mfu if found else recipe.expected.mfu
+    how, source = (f"a measured {mfu:.1%}", f"; {found.source}") if found else (f"an assumed {mfu:.0%}", "")
     hours = cost.hours(peak, mfu)
-    return f"; {hours:.1f} h at an assumed {mfu:.0%} of {peak:.0f} TFLOP/s (4N a token){_energy(hours, recipe, profile)}"
+    return f"; {hours:.1f} h at {how} of {peak:.0f} TFLOP/s (4N a token{source}){_energy(hours, recipe, profile)}"
 
 
 def _implied(hours: float, flops: float, recipe: Recipe, profile: Profile) -> str:

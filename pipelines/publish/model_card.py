@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cluster.profiles import Profile
 from pipelines.artifact import Artifact, fingerprint
 from pipelines.evaluate.settings import EvaluateSettings
 from pipelines.publish.model_origin import OTHER, public_name
@@ -49,7 +48,6 @@ def model_card(publication: ModelPublication, digests: Mapping[str, str]) -> str
         licensed=publication.base.license != OTHER,
         datasets=publication.settings.datasets,
         training=training(found),
-        hardware=hardware(recipe.cluster.hardware()),
         energy=energy_used(found),
         measured_by=measured_by(found),
         kg_co2_per_kwh=recipe.train.kg_co2_per_kwh,
@@ -74,13 +72,6 @@ def metadata(publication: ModelPublication) -> Row:
         **({"datasets": datasets} if datasets else {}),
         "tags": [*TAGS, *(["torchao", form] if form in ("int8", "int4") else [])],
     }
-
-
-def hardware(profile: Profile) -> str:
-    """What the recipe's profile means, in words."""
-    devices = profile.train_workers * profile.gpus_per_worker
-    where = f"{devices} GPU(s)" if devices else f"{profile.train_workers} worker(s) on a CPU"
-    return f"profile `{profile.name}`, {where}"
 
 
 def evaluation(artifact: Artifact) -> Row:

@@ -8,9 +8,11 @@ from typing import Any
 from pipelines.artifact import Artifact
 from pipelines.publish.model_origin import Origin
 from pipelines.report.content import energy, training_totals
+from pipelines.train.layout import read_layout
 
 TITLES = {"finetune": "fine-tuning", "instruct": "instruction tuning"}
 TEXTS = {"finetune": "articles", "instruct": "question-answer pairs, of which the answers are learned"}
+UNKNOWN = "not written down"
 DRAWN = ("hours", "kwh", "kg_co2", "measured_kwh", "measured_kg_co2")  # facts of a stage
 
 Row = dict[str, Any]
@@ -64,7 +66,14 @@ def _stage(name: str, artifact: Artifact, sequences: Mapping[str, Any], totals: 
         "loss, first and last": _change(totals["first_loss"], totals["last_loss"]),
         "held-out loss, before and after": _change(totals["first_valid_loss"], totals["last_valid_loss"]),
         "frozen weights": str(settings["dtype"]),
+        **_layout(artifact),
     }
+
+
+def _layout(artifact: Artifact) -> dict[str, str]:
+    """What the stage ran on and how it lay there, which no recipe says: it is chosen by what fits."""
+    used = read_layout(artifact.folder)
+    return {"hardware": used.hardware if used else UNKNOWN, "layout": str(used) if used else UNKNOWN}
 
 
 def _change(first: float | None, last: float | None) -> str:

@@ -16,6 +16,7 @@ from serving.engines.models import local_model
 LOG_UNIT = "log"  # the unit that is sealed when a stage has left everything
 VALIDATION = "validation.json"  # what was measured on held-out sequences: a row a step and source
 ENERGY = "energy.json"  # what a stage drew and emitted, by the formula and as it was measured
+LAYOUT = "layout.json"  # the hardware that a stage was trained on, and how it lay on it
 TRACKERS = "trackers"  # the folder of what trackers wrote
 ALL = "all"  # the source that stands for every one
 STAGE_TABLES = {"finetune": CORPUS_TRAIN, "instruct": QA_TRAIN}

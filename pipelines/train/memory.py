@@ -18,7 +18,7 @@ from pipelines.train.estimate import Shape, known_shape
 from pipelines.train.job import micro_batch
 from pipelines.train.settings import LoraSettings, StageSettings, TrainSettings
 
-HEADROOM = 0.1  # of a device's memory
+HEADROOM = 0.1  # of the memory of a device, and of a machine
 LEVELS: tuple[Level, ...] = get_args(Level)
 EVERY = {"selective": 2, "full": 1}  # the blocks that are checkpointed: each second one, or all
 LIVE = 1 << 29  # parameters that ZeRO 3 keeps whole at once, beside the largest one
@@ -44,12 +44,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one device."""
+    """Bytes on one device, and in the main memory of the machine that merges."""
 
     weights: int
     adapter: int  # with gradients and optimizer states
     activations: int
     logits: int
+    host: int  # to merge in float32; weights that are kept there while training take no more
 
     @property
     def total(self) -> int:
@@ -58,7 +59,7 @@ class Memory:
     def __str__(self) -> str:
         parts = {"weights": self.weights, "adapter": self.adapter, "activations": self.activations, "logits": self.logits}
         named = ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items())
-        return f"{self.total / GIB:.1f} GiB on a device ({named})"
+        return f"{self.total / GIB:.1f} GiB on a device ({named}), {self.host / GIB:.1f} GiB of main memory to merge"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def choose_layout(model: str, profile: Profile, settings: TrainSettings, stage: 
     shape, hyper = known_shape(model), getattr(settings, stage)
     if shape is None:
         return None
+    _require_room_to_merge(stage, model, shape, profile)
     usable = profile.memory_bytes * (1 - HEADROOM)
     first: tuple[Layout, Memory] | None = None
     for layout in _layouts(profile, settings, hyper):
@@ -100,9 +102,24 @@ def choose_layout(model: str, profile: Profile, settings: TrainSettings, stage: 
         if memory.total <= usable:
             return Choice(layout, memory, _reason(layout, first, profile))
     raise UserError(
-        f"{stage}: {model} does not fit: {memory} of {profile.memory_gib:g} GiB, a tenth of which has to stay free, even under "
+        f"{stage}: {model} does not fit in {profile.memory_gib:g} GiB, a tenth of which has to stay free: {memory}, even under "
         f"{layout}; use a smaller model, a shorter --set tokenize.context (now {context:,}), or a profile with more memory"
     )
+
+
+def _require_room_to_merge(stage: str, model: str, shape: Shape, profile: Profile) -> None:
+    """Raises UserError: after hours of training would be too late."""
+    needed, usable = to_merge(shape), profile.host_bytes * (1 - HEADROOM)
+    if 0 < usable < needed:
+        raise UserError(
+            f"{stage}: merging {model} takes {needed / GIB:.1f} GiB of main memory, and a machine of {profile.host_gib:.4g} GiB "
+            "has to keep a tenth free; use one with more, or a smaller model"
+        )
+
+
+def to_merge(shape: Shape) -> int:
+    """Bytes of main memory on the machine that merges, in float32."""
+    return BYTES["float32"] * shape.parameters
 
 
 def _reason(layout: Layout, first: tuple[Layout, Memory], profile: Profile) -> str:
@@ -146,6 +163,7 @@ def device_memory(shape: Shape, lora: LoraSettings, layout: Layout, *, workers: 
         activations=tokens * activations(shape, lora, layout.checkpointing, number),
         # the logits themselves, and in float32 a copy, a scaled copy, the softmax and its gradient
         logits=min(CHUNK_LOGITS, tokens * shape.vocabulary) * (number + 16),
+        host=to_merge(shape),
     )
 
 

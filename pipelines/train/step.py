@@ -16,7 +16,9 @@ from pipelines.train import checkpoints
 from pipelines.train.divergence import SPIKE_STEPS, Diverged
 from pipelines.train.estimate import known_config
 from pipelines.train.fits import check_positions, check_precision
-from pipelines.train.job import ENERGY, LOG_UNIT, STAGE_TABLES, TRACKERS, VALIDATION, Job, micro_batch
+from pipelines.train.host import with_host_memory
+from pipelines.train.job import ENERGY, LAYOUT, LOG_UNIT, STAGE_TABLES, TRACKERS, VALIDATION, Job, micro_batch
+from pipelines.train.layout import read_layout
 from pipelines.train.memory import choose_layout
 from serving.engines.models import check_model, model_digest, weight_bytes
 
@@ -33,7 +35,7 @@ def base_model(recipe: Recipe) -> dict[str, Input]:
 def check(recipe: Recipe) -> None:
     """Raises UserError, before any work starts, for what is known to fail."""
     _check_trackers(recipe.train.report_to)
-    profile = recipe.cluster.hardware()
+    profile = with_host_memory(recipe.cluster.hardware(), recipe.cluster.address)
     for stage in STAGE_TABLES:
         micro_batch(recipe.train, getattr(recipe.train, stage), profile)
         layout = choose_layout(recipe.model, profile, recipe.train, stage, recipe.tokenize.context)
@@ -79,7 +81,8 @@ def instruct(run: StepRun) -> Outcome:
 
 
 def _train(run: StepRun, stage: str) -> Outcome:
-    recipe, profile = run.recipe, run.recipe.cluster.hardware()
+    recipe = run.recipe
+    profile = with_host_memory(recipe.cluster.hardware(), recipe.cluster.address)
     layout = choose_layout(recipe.model, profile, recipe.train, stage, recipe.tokenize.context)
     job = Job(
         stage=stage,
@@ -99,7 +102,7 @@ def _train(run: StepRun, stage: str) -> Outcome:
             run.progress.say(f"  {stage}: {layout.layout}, {layout.reason}; {layout.memory}")
         _await_workers(recipe, job, run.progress)
         fallbacks = _launch(job, run.progress)
-    beside = (VALIDATION, ENERGY, TRACKERS)
+    beside = (VALIDATION, ENERGY, LAYOUT, TRACKERS)
     return Outcome(files=("model", "adapter", *beside), volatile_files=beside, notes=[*fallbacks, *_notes(job)])
 
 
@@ -158,6 +161,8 @@ def _notes(job: Job) -> list[str]:
         f"{job.stage}: trained on {used} of {facts['available']:,.0f} in {facts['steps']:,.0f} optimizer steps",
         f"merged in float32 (logits differ by {facts['merge_difference']:.1g} of their size), cast to {job.settings.dtype}",
     ]
+    if layout := read_layout(job.out.folder):
+        notes.append(f"{job.stage} ran on {layout.hardware}: {layout}")
     if missed := facts["checkpoints_without_room"]:
         notes.append(f"{missed:.0f} checkpoint(s) of {job.stage} were not kept: there was no room left")
     if facts["epochs"] < job.hyper.epochs * 0.999 and job.settings.max_tokens is not None:

@@ -27,6 +27,7 @@ from pipelines.train.figures import write_figures
 from pipelines.train.fits import check_fits, check_has_labels
 from pipelines.train.history import History, log_rows, validations, without_room
 from pipelines.train.job import ENERGY, LOG_UNIT, VALID_TABLES, VALIDATION, Job
+from pipelines.train.layout import UsedLayout, write_layout
 from pipelines.train.sequences import Sequences, collate, load_sequences, make_plan, sequence_lengths
 from pipelines.train.sharding import load_whole_models
 
@@ -112,6 +113,7 @@ def _sequences(job: Job) -> Sequences:
 
 
 def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report, drained: Drained) -> StageTrainer:
+    from torch import distributed
     from transformers import set_seed
 
     from pipelines.train.attention import attend_by_document
@@ -126,6 +128,8 @@ def _trainer(job: Job, sequences: Sequences, folder: Path, report: Report, drain
     model = load_model(job.base_folder(), job.settings.dtype, job.attention)
     model.config.use_cache = False
     attend_by_document(model)
+    if distributed.get_rank() == 0:
+        write_layout(job.out.folder, UsedLayout.of(job, model.config._attn_implementation))
     check_fits(sequences.table, model, job.base_name)
     adapted = add_adapter(model, job.hyper.lora)
     checkpoint_adapter_only(adapted)

@@ -25,6 +25,7 @@ from pipelines.publish.model_publication import ModelPublication
 from pipelines.publish.model_quantize import PACKAGES, weight_sizes
 from pipelines.publish.settings import Form
 from pipelines.train.estimate import Shape
+from pipelines.train.job import LAYOUT
 from serving.engines.entries import entries
 from serving.engines.models import check_model, load_model, load_tokenizer, local_model, weight_bytes
 from tests.publish.conftest import PLANTED, clean_run, in_this_process
@@ -132,6 +133,25 @@ def test_the_card_says_how_it_was_trained_and_on_what(run: TrainedRun, card: Mod
     assert extracted and kept and dropped and "\n| | articles | question-answer pairs |\n|---|---:|---:|\n" in card.text
     for kind in (0, 1):
         assert int(extracted.groups()[kind]) == int(kept.groups()[kind]) + sum(int(row[kind]) for row in dropped)
+
+
+def test_the_card_says_what_each_stage_ran_on_and_how_it_lay_there(run: TrainedRun, card: ModelCard) -> None:
+    """Not what the recipe says, which names another profile and no layout."""
+    assert run.recipe.cluster.profile == "cpu"
+    assert "| hardware | profile `a100x8`, 8 GPU(s) | profile `a100x8`, 8 GPU(s) |" in card.text
+    assert (
+        "| layout | ZeRO 2, micro-batch 2, checkpointing full, 2 accumulated, attention FlashAttention 2 "
+        "| ZeRO 3, micro-batch 1, checkpointing selective, 4 accumulated, attention FlashAttention 2 |" in card.text
+    )
+
+
+def test_a_card_of_a_stage_that_wrote_no_layout_down_says_so(run: TrainedRun, tmp_path: Path) -> None:
+    file, moved = Path(run.instruct.folder.url) / LAYOUT, tmp_path / LAYOUT
+    file.rename(moved)
+    run.publish(tmp_path / "out")
+    moved.rename(file)
+    text = ModelCard.load(tmp_path / "out" / "README.md").text
+    assert "| hardware | profile `a100x8`, 8 GPU(s) | not written down |" in text
 
 
 def test_the_card_has_the_energy_by_the_papers_formula(card: ModelCard) -> None:

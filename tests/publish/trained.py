@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from pipelines.publish.settings import Form
 from pipelines.recipe import Recipe
 from pipelines.steps import step_named
 from pipelines.tables import ANSWERS, JUDGEMENTS, QA_TRAIN, SCORES, TRAIN_LOG
+from pipelines.train.job import LAYOUT
+from pipelines.train.layout import UsedLayout, write_layout
 from pipelines.train.lora import add_adapter, merge, save_adapter
 from pipelines.train.settings import LoraSettings
 from serving.engines.models import load_model, model_digest
@@ -30,6 +32,11 @@ from serving.engines.models import load_model, model_digest
 PROBE = torch.arange(30, 70)[None]
 FACTS = {"sequences": 40, "available": 44, "tokens": 9_000, "label_tokens": 7_000, "epochs": 1.0, "steps": 5}
 JUDGE = JudgeSettings(model="a folder/judge")  # a path, which a card must not name
+EIGHT = UsedLayout(
+    model="a folder/base", profile="a100x8", tflops=312.0, workers=8, gpus_per_worker=1, dtype="bfloat16", zero_stage=2, offload=False,
+    micro_batch=2, accumulation=2, checkpointing="full", attention="flash_attention_2",
+)  # fmt: skip
+LAYOUTS = {"finetune": EIGHT, "instruct": replace(EIGHT, zero_stage=3, micro_batch=1, accumulation=4, checkpointing="selective")}
 HOURS, KWH, KG = 19.0, 4.75, 2.66  # the paper's: 250 W x 19 h at 0.56 kg/kWh
 
 
@@ -84,9 +91,10 @@ def _stage(root: Storage, recipe: Recipe, stage: str, base: Path, inputs: dict[s
                 torch.nn.init.normal_(parameter, std=0.1)
     save_adapter(adapted, folder / "adapter", base_name)
     merge(base, folder / "adapter", folder / "model", recipe.train.dtype, PROBE)
+    write_layout(root.sub(stage, "1"), LAYOUTS[stage])
     log = [{"step": n, "loss": 3.5 - n / 10, "tokens": 1800 * n} for n in range(1, 6)]
     facts = FACTS | {"hours": HOURS, "kwh": KWH, "kg_co2": KG}
-    return _finish(root, recipe, stage, inputs, {TRAIN_LOG: log}, facts, ("model", "adapter"))
+    return _finish(root, recipe, stage, inputs, {TRAIN_LOG: log}, facts, ("model", "adapter", LAYOUT))
 
 
 def _evaluate(root: Storage, recipe: Recipe, instruct: Artifact, trusted: bool) -> None:

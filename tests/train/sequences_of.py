@@ -40,3 +40,22 @@ def tokens_artifact(root: Storage, sequences: int = 24) -> Artifact:
     out.seal("all", {table: table.table(values) for table, values in rows.items()})
     tables = (CORPUS_TRAIN, CORPUS_VALID, QA_TRAIN, QA_VALID)
     return out.finish(step="tokenize", version=1, settings={}, inputs={}, tables=tables, started=time.time())
+
+
+def predictable_artifact(root: Storage, sequences: int = 32) -> Artifact:
+    """As `tokens_artifact`, with something to learn: of thirty words each is mostly followed by the one after it."""
+    lengths = np.random.default_rng(7).integers(20, 60, sequences + 8).tolist()
+    rows = [chain(n, seed=i) for i, n in enumerate(lengths)]
+    out = ArtifactFolder(root.sub("tokenize", "0" * 16))
+    tables = {CORPUS_TRAIN: rows[:sequences], CORPUS_VALID: rows[sequences:]}
+    out.seal("all", {table: table.table(values) for table, values in tables.items()})
+    return out.finish(step="tokenize", version=1, settings={}, inputs={}, tables=tuple(tables), started=time.time())
+
+
+def chain(length: int, *, seed: int, words: int = 30) -> dict[str, Any]:
+    """One document of a sequence in which a word follows the one before it, but for one time in ten."""
+    random = np.random.default_rng(seed)
+    jumps = np.where(random.random(length) < 0.1, random.integers(words, size=length), 1)
+    found = row(length, seed=seed)
+    found["input_ids"] = found["labels"] = (VOCABULARY[0] + np.cumsum(jumps) % words).tolist()
+    return found

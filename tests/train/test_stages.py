@@ -86,7 +86,7 @@ def test_the_merged_model_loads_in_plain_transformers(unbroken: Path, model: Pat
 def test_nothing_but_the_declared_files_is_left(unbroken: Path) -> None:
     for stage in ("finetune", "instruct"):
         files = left(unbroken, stage).folder.list()
-        left_there = {".units", "adapter", "artifact.json", "energy.json", "log", "model", "validation.json"}
+        left_there = {".units", "adapter", "artifact.json", "energy.json", "layout.json", "log", "model", "validation.json"}
         assert {path.split("/")[0] for path in files} == left_there
 
 

@@ -143,9 +143,9 @@ def stop_at(step: int, figures: dict[str, Any]) -> None:
         raise Stopped
 
 
-def stopped_job(model: Path, tokens: Artifact, folder: Path) -> Job:
+def stopped_job(model: Path, tokens: Artifact, folder: Path, **settings: Any) -> Job:
     """A stage that was stopped at its fifth step, with checkpoints of the second and the fourth."""
-    job = job_of(open_storage(folder / "run"), model, tokens=tokens)
+    job = job_of(open_storage(folder / "run"), model, tokens=tokens, **settings)
     (folder / "stopped").mkdir()
     reset()
     with pytest.raises(Stopped):
@@ -170,6 +170,26 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(unbroken: Job, model:
     assert all(torch.equal(tensor, adapter(unbroken)[name]) for name, tensor in adapter(job).items())
     assert column(logged(job), "loss") == column(logged(unbroken), "loss")
     assert column(logged(job), "valid_loss") == column(logged(unbroken), "valid_loss")
+
+
+def test_a_resumed_training_draws_the_dropout_that_the_unbroken_one_drew(
+    unbroken: Job, model: Path, tokens: Artifact, tmp_path: Path
+) -> None:
+    dropout = {"finetune": {"lora": {"dropout": 0.3}}}
+    whole = job_of(open_storage(tmp_path / "whole"), model, tokens=tokens, **dropout)
+    train_alone(whole, tmp_path / "work")
+    assert largest_difference(whole, unbroken) > 1e-4, "dropout changes nothing: nothing would be tested"
+    job = stopped_job(model, tokens, tmp_path, **dropout)
+    steps = column(train_alone(job, tmp_path / "again"), "step")
+    assert steps[0] == 5
+    assert largest_difference(job, whole) <= 1e-6
+    assert column(logged(job), "loss") == column(logged(whole), "loss")
+
+
+def largest_difference(job: Job, other: Job) -> float:
+    """Between two adapters' weights."""
+    weights = adapter(other)
+    return max(float((tensor - weights[name]).abs().max()) for name, tensor in adapter(job).items())
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
