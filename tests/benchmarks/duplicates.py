@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.duplicates [--sizes 10000,100000] [--words 8-60] [--peer-up-to 20000]   # needs the extra `bench`
 
-Each size has a process of its own and uses one core. Both find pairs among the same texts, already folded. Ours: signatures,
+Each size has a process of its own and one core, but for proposing pairs, which takes all. Both find pairs among the same texts, already folded. Ours: signatures,
 proposed pairs, exact Jaccard of them. datasketch: 128 permutations, threshold 0.8, every text inserted and then queried,
 its pairs not compared any further. The recall of each counts the pairs of Jaccard 0.8 and above that either found; the
 precision, those of its own pairs that are.
