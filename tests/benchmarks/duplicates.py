@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.duplicates [--sizes 10000,100000] [--words 8-60] [--peer-up-to 20000]   # needs the extra `bench`
 
-Each size has a process of its own and one core, but for proposing pairs, which takes all. Both find pairs among the same texts, already folded. Ours: signatures,
-proposed pairs, exact Jaccard of them. datasketch: 128 permutations, threshold 0.8, every text inserted and then queried,
-its pairs not compared any further. The recall of each counts the pairs of Jaccard 0.8 and above that either found; the
-precision, those of its own pairs that are.
+Each size has a process of its own and one core, but for proposing pairs, which takes all. Both find pairs among the same texts,
+already folded. Ours: signatures, proposed pairs, exact Jaccard of them. datasketch: 128 permutations, threshold 0.8, every text
+inserted and then queried, its pairs not compared any further. The recall of each counts the pairs of Jaccard 0.8 and above that
+either found; the precision, those of its own pairs that are.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, (low, high), peer=options.one <= options.peer_up_to)))
         return
-    print(f"{date.today()}, {machine()}; texts of {low} to {high} words, one core\n")
+    print(f"{date.today()}, {machine()}; texts of {low} to {high} words\n")
     command = [
         sys.executable,
         "-m",

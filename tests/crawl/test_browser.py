@@ -267,6 +267,7 @@ def test_a_page_may_not_ask_for_more_and_more() -> None:
     assert sum("data.json" in path for path in site.requests) == 100
 
 
+@pytest.mark.slow
 def test_contexts_and_chromium_are_replaced_without_disturbing_who_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chromium, "PAGES_PER_CONTEXT", 2)
     monkeypatch.setattr(chromium, "PAGES_PER_CHROMIUM", 4)

@@ -95,6 +95,7 @@ def test_a_page_that_always_crashes_ends_and_the_next_one_is_drawn(monkeypatch: 
     assert deaths == TRIES
 
 
+@pytest.mark.slow
 def test_a_crawl_with_crashes_ends_as_one_without(demo: DemoWeb, crawl_here: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = CrawlSettings(sources=["x"], resolve=demo.resolve)
     quiet = crawl_here([load_source("demo-app")], settings, "quiet")
