@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -19,9 +17,9 @@ from pipelines.train.job import LOG_UNIT, VALIDATION
 from tests.train.alone import train_alone
 from tests.train.dropout_pair import NOISY, RESUMED, SEED, UNBROKEN, noisy_job, tokens_in
 from tests.train.seen import MicroBatch, seen
+from tests.train.two_workers import run_two_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-REPOSITORY = Path(__file__).resolve().parents[2]
 BySeed = dict[int, tuple[Path, list[MicroBatch]]]
 SEEDS = (SEED, SEED + 1, SEED + 2)
 
@@ -30,13 +28,7 @@ SEEDS = (SEED, SEED + 1, SEED + 2)
 def two(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     """What two workers left."""
     folder = tmp_path_factory.mktemp("pair")
-    command = [sys.executable, "-m", "tests.train.dropout_pair", str(folder), str(model)]
-    workers = [
-        subprocess.Popen([*command, str(rank)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for rank in range(2)
-    ]
-    outputs = [worker.communicate(timeout=250)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(outputs)[-6000:]
+    run_two_workers("tests.train.dropout_pair", folder, model)
     return folder
 
 

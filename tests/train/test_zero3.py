@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,9 +16,9 @@ from pipelines.artifact import ArtifactFolder
 from pipelines.train.job import LOG_UNIT, VALIDATION
 from tests.tiny_models import tiny_cohere
 from tests.train.pair import LAYOUTS
+from tests.train.two_workers import run_two_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-REPOSITORY = Path(__file__).resolve().parents[2]
 SHARDED = [name for name in LAYOUTS if name != "zero-2"]
 HIDDEN = 384  # DeepSpeed keeps parameters of fewer than 100,000 numbers whole
 
@@ -34,13 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     """What two workers left under every layout."""
     folder = tmp_path_factory.mktemp("pair")
-    command = [sys.executable, "-m", "tests.train.pair", str(folder), str(model)]
-    workers = [
-        subprocess.Popen([*command, str(rank)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for rank in range(2)
-    ]
-    outputs = [worker.communicate(timeout=250)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(outputs)[-6000:]
+    run_two_workers("tests.train.pair", folder, model)
     return folder
 
 
